@@ -1,0 +1,105 @@
+// The settings in force, typed, as config/ validates them and everybody else reads them. One cycle
+// sees one snapshot. Durations carry their unit; secrets are plain strings that never leave memory.
+import type { Limits } from "./limits.ts";
+
+/** How to reach an IMAP account. `none`: no TLS, for loopback or where the user insisted. */
+export interface ImapSettings {
+  host: string;
+  port: number;
+  tls: "implicit" | "starttls" | "none";
+  user: string;
+  password: string;
+}
+
+/** What is done to a message once every destination has it. */
+export type AfterDelivery =
+  | { kind: "none" }
+  | { kind: "mark_seen" }
+  | { kind: "move"; folder: string }
+  | { kind: "delete" };
+
+/** Where a folder's first contact starts; `date` is a calendar day in the polling time zone. */
+export type StartFrom = { kind: "now" } | { kind: "beginning" } | { kind: "date"; date: string };
+
+/** One watched folder. */
+export interface MailboxSettings {
+  id: string;
+  folder: string;
+  imap: ImapSettings;
+  startFrom: StartFrom;
+  afterDelivery: AfterDelivery;
+}
+
+/** The hot document `polling_config`. */
+export interface PollingSettings {
+  enablePolling: boolean;
+  timezone: string;
+  /** 0 = Monday. */
+  activeDays: readonly number[];
+  activeStartHour: number;
+  activeEndHour: number;
+  /** `2026-12-20`, inclusive; both or neither. */
+  vacationStart: string | null;
+  vacationEnd: string | null;
+  /** Lower case; empty: everyone. */
+  sendersOfInterest: readonly string[];
+  intervalMs: number;
+  inactiveIntervalMs: number;
+  skipReplies: boolean;
+  subjectGroupDedup: boolean;
+}
+
+/** The hot document `webhook_config`. */
+export interface WebhookSettings {
+  url: string;
+  /** The first signs first; each `whsec_` and base64. */
+  secrets: readonly string[];
+  /** By name, for rules that sign with another secret. */
+  namedSecrets: ReadonlyMap<string, string>;
+  timeoutMs: number;
+  concurrency: number;
+  maxAttempts: number;
+  allowPrivateAddresses: boolean;
+}
+
+/** One condition; conditions of a rule are joined by AND. */
+export interface RuleCondition {
+  /** `sender subject body to mailbox has_attachment` or `header:<name>`, names in lower case. */
+  field: string;
+  operator: "contains" | "equals" | "regex";
+  value: string;
+  caseSensitive: boolean;
+}
+
+/** One rule, as validated by shape; its expressions are compiled by rules/. */
+export interface Rule {
+  id: string;
+  name: string;
+  conditions: readonly RuleCondition[];
+  webhookUrl: string | null;
+  secretName: string | null;
+  priority: "normal" | "high";
+  stopProcessing: boolean;
+  drop: boolean;
+}
+
+/** The part that is re-read at every cycle. */
+export interface HotSettings {
+  polling: PollingSettings;
+  webhook: WebhookSettings;
+  rules: readonly Rule[];
+}
+
+/** The part that only a restart or SIGHUP changes. */
+export interface Settings extends HotSettings {
+  enableBackgroundTasks: boolean;
+  dataDir: string;
+  logLevel: "debug" | "info" | "warn" | "error";
+  logMaskedText: boolean;
+  http: { host: string; port: number; token: string | null } | null;
+  lock: { key: string; ttlMs: number; file: string; fallback: "auto" | "file" | "wait" };
+  mailboxes: readonly MailboxSettings[];
+  limits: Limits;
+  /** From SIGNALPOST_SPOOL_KEY: the first encrypts, all decrypt; empty: payloads are stored plain. */
+  spoolKeys: readonly string[];
+}

@@ -1,0 +1,30 @@
+// The contract of an outgoing request: one POST, answered by a status line or a failure of a known
+// class. The undici adapter keeps it for the real network, the simulator for simulated receivers.
+
+/** One POST. Aborting `signal` (deadline, lost lease) destroys it. */
+export interface HttpRequest {
+  url: string;
+  headers: Readonly<Record<string, string>>;
+  body: string;
+  /** May this request reach private and loopback addresses? Link-local ones are refused always. */
+  allowPrivateAddresses: boolean;
+  /** Sockets to this origin at most. */
+  connections: number;
+  signal: AbortSignal;
+}
+
+/**
+ * `answered` as soon as the status line and headers are in: the body is read up to 64 KiB and thrown
+ * away behind the caller's back. `failed` never carries a text of the other side. `aborted`: our own
+ * signal ended it.
+ */
+export type HttpResult =
+  | { kind: "answered"; status: number; retryAfter: string | null }
+  | {
+      kind: "failed";
+      errorClass: "timeout" | "refused" | "dns" | "tls" | "reset" | "egress_refused";
+    }
+  | { kind: "aborted" };
+
+/** Sends; never rejects. */
+export type SendHttp = (request: HttpRequest) => Promise<HttpResult>;

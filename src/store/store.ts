@@ -1,0 +1,215 @@
+// The contract of the state (DESIGN section 4): cursors, spool, receipts, claims, written in fenced
+// transactions. SQLite keeps it here; another store passes the same suite (store.contract.ts). Async
+// throughout, even where a store is not.
+import type { DeliveryErrorClass, Outcome, PairState, ParkReason } from "../core/outcome.ts";
+import type { Settled } from "../core/uid-set.ts";
+
+/** How far one folder is settled, under which UIDVALIDITY and for which account. */
+export interface CursorRecord extends Settled {
+  mailbox: string;
+  folder: string;
+  uidvalidity: string;
+  /** HMAC of host and user; another account under the same id counts as another UIDVALIDITY. */
+  accountHash: string;
+  /** Mail older than this was there before the first contact. */
+  firstContactMs: number;
+}
+
+/** A settled message as it is remembered to survive a UIDVALIDITY change. */
+export interface TailEntry {
+  uid: number;
+  internalDateMs: number;
+  /** Hash of Message-ID, size and INTERNALDATE. */
+  hash: string;
+  settledMs: number;
+}
+
+/** What became of one message. No content: ids, numbers and words from closed lists. */
+export interface Receipt {
+  eventId: string;
+  mailbox: string;
+  folder: string;
+  uidvalidity: string;
+  uid: number;
+  outcome: Outcome;
+  /** FilterReason, or why it was reduced; null otherwise. */
+  reason: string | null;
+  reduced: boolean;
+  /** By destination id. */
+  pairs: Readonly<Record<string, PairState>>;
+  /** Milliseconds by step of the cycle. */
+  steps: Readonly<Record<string, number>>;
+  /** An `after_delivery` action is still owed once every pair is delivered. */
+  todo: boolean;
+  settledMs: number;
+}
+
+/** A delivery that waits or is parked. */
+export interface SpoolRow {
+  eventId: string;
+  destination: string;
+  mailbox: string;
+  uid: number;
+  state: "waiting" | "parked";
+  /** Requests sent so far; the next one is `attempts + 1` in its header. */
+  attempts: number;
+  /** Of these, how many count against `max_attempts` (probes of an open breaker do not). */
+  counted: number;
+  nextAttemptMs: number;
+  errorClass: DeliveryErrorClass | null;
+  reason: ParkReason | null;
+  /** Spooled or replayed last. */
+  sinceMs: number;
+  parkedMs: number | null;
+}
+
+/** A row with the body of its request. */
+export interface SpoolEntry extends SpoolRow {
+  payload: string;
+}
+
+/** Who claimed a subject group, until when. */
+export interface Claim {
+  key: string;
+  eventId: string;
+  expiresMs: number;
+}
+
+/** One fenced transaction. An empty one proves that the store takes writes. */
+export interface Commit {
+  mailbox: string;
+  fence: number;
+  cursor?: CursorRecord;
+  receipts?: readonly Receipt[];
+  spool?: readonly SpoolEntry[];
+  claims?: readonly Claim[];
+  tail?: readonly TailEntry[];
+  /** Tail entries of the old UIDVALIDITY that were found again; they leave with this commit. */
+  tailMatched?: readonly string[];
+}
+
+/** What becomes of a spool row after an attempt. */
+export type SpoolUpdate = { eventId: string; destination: string } & (
+  | { kind: "delivered"; attempts: number }
+  | {
+      kind: "waiting";
+      attempts: number;
+      counted: number;
+      nextAttemptMs: number;
+      errorClass: DeliveryErrorClass;
+    }
+  | { kind: "parked"; attempts: number; reason: ParkReason; parkedMs: number }
+);
+
+/** UIDs being read by a process that may die of them, after an unclean stop. */
+export interface Suspect {
+  uid: number;
+  /** How often it was being read alone when the process ended. */
+  soloDeaths: number;
+}
+
+/** How full the spool is, over all mailboxes. */
+export interface SpoolUsage {
+  rows: number;
+  bytes: number;
+  /** One item per mailbox and destination. */
+  parts: readonly { mailbox: string; destination: string; waiting: number; parked: number }[];
+}
+
+/** Messages by their present outcome; `reduced` counts over all outcomes. */
+export interface OutcomeCounts {
+  delivered: number;
+  filtered: number;
+  parked: number;
+  gone: number;
+  reduced: number;
+}
+
+/** A pair named by an operator; without a destination, every pair of the event. `all`: every parked. */
+export type PairSelector = { eventId: string; destination: string | null } | "all";
+
+/**
+ * State. Writes with a fence reject with `FencedError` when a newer fence was issued for the mailbox;
+ * every write is one durable transaction or nothing. Errors of the medium (full, busy, unreadable)
+ * reject as they are.
+ */
+export interface Store {
+  /** Issues the next fence of a mailbox, above every one issued and at least `wallMs`; durable. */
+  issueFence(mailbox: string, wallMs: number): Promise<number>;
+  /** A secret of this store, made once; keys the HMACs of subject groups and accounts. */
+  hmacKey(): Promise<Uint8Array>;
+
+  readCursor(mailbox: string, folder: string): Promise<CursorRecord | null>;
+  /** Newest settled first; at least the last 1,000 and all of 48 hours, at most 20,000. */
+  readTail(mailbox: string, folder: string): Promise<readonly TailEntry[]>;
+  /** Writes all of it or nothing; spool rows are idempotent by (event id, destination). */
+  commit(commit: Commit): Promise<void>;
+  /** The event ids behind those keys that are claimed and not expired at `nowMs`. */
+  readClaims(keys: readonly string[], nowMs: number): Promise<ReadonlyMap<string, string>>;
+
+  /** Marks the mailbox as being polled; tells whether the mark was still there (unclean stop). */
+  beginRun(
+    mailbox: string,
+    fence: number,
+  ): Promise<{ unclean: boolean; suspects: readonly Suspect[] }>;
+  /** Takes the mark away: a clean stop. */
+  endRun(mailbox: string, fence: number): Promise<void>;
+  /** Replaces the suspects of a mailbox. */
+  writeSuspects(mailbox: string, fence: number, suspects: readonly Suspect[]): Promise<void>;
+
+  /** Waiting rows of a mailbox due at `nowMs`, oldest first, none of the `except` destinations. */
+  dueEntries(query: {
+    mailbox: string;
+    nowMs: number;
+    limit: number;
+    except: readonly string[];
+  }): Promise<readonly SpoolEntry[]>;
+  /** The waiting row of this mailbox and destination that waits longest, due or not. */
+  oldestWaiting(mailbox: string, destination: string): Promise<SpoolEntry | null>;
+  /** Applies the updates, and their receipts with them, in one fenced transaction. */
+  updateSpool(mailbox: string, fence: number, updates: readonly SpoolUpdate[]): Promise<void>;
+  /** Every waiting row of a destination, of all mailboxes, becomes due at `nowMs`. */
+  makeDue(destination: string, nowMs: number): Promise<void>;
+  spoolUsage(): Promise<SpoolUsage>;
+  /** Rows whose payload no configured key opens; they wait. */
+  undecryptable(): Promise<number>;
+
+  listParked(): Promise<readonly SpoolRow[]>;
+  /** Rows of one event, with payloads. */
+  readEntries(eventId: string): Promise<readonly SpoolEntry[]>;
+  /** Parked rows become waiting and due; returns how many. */
+  replay(selector: PairSelector, nowMs: number): Promise<number>;
+  /** Parked rows go for good; their receipt says `dropped`. Returns how many. */
+  drop(selector: PairSelector): Promise<number>;
+
+  readReceipts(query: {
+    mailbox?: string;
+    uid?: number;
+    last: number;
+  }): Promise<readonly Receipt[]>;
+  readReceipt(eventId: string): Promise<Receipt | null>;
+  counts(mailbox: string): Promise<OutcomeCounts>;
+  /** Delivered messages of this UIDVALIDITY whose `after_delivery` is owed. */
+  openTodos(query: {
+    mailbox: string;
+    folder: string;
+    uidvalidity: string;
+    limit: number;
+  }): Promise<readonly { eventId: string; uid: number }[]>;
+  closeTodos(mailbox: string, fence: number, eventIds: readonly string[]): Promise<void>;
+  /** Drops what is owed under another UIDVALIDITY; returns how many. */
+  dropStaleTodos(mailbox: string, fence: number, uidvalidity: string): Promise<number>;
+
+  /** An operator asks to send these messages again. */
+  requestRedelivery(mailbox: string, uids: readonly number[]): Promise<void>;
+  readRedeliveries(mailbox: string): Promise<readonly number[]>;
+  clearRedeliveries(mailbox: string, fence: number, uids: readonly number[]): Promise<void>;
+
+  /** The live row of a daemon (JSON), for `status`. */
+  writeNode(node: string, live: string, wallMs: number): Promise<void>;
+  readNodes(): Promise<readonly { node: string; live: string; wallMs: number }[]>;
+
+  /** Trims what is past its keep: receipts, tail, claims, node rows, free pages, the log. */
+  housekeep(nowMs: number): Promise<void>;
+  close(): Promise<void>;
+}
