@@ -27,6 +27,7 @@ export default defineConfig({
           tags,
           include: ["test/integration/**/*.test.ts"],
           fileParallelism: false,
+          sequence: { groupOrder: 1 },
           testTimeout: 120_000,
           hookTimeout: 60_000,
         },

@@ -29,7 +29,8 @@ export class ConfigError extends AppError {
   readonly problems: readonly ConfigProblem[];
   constructor(problems: readonly ConfigProblem[]) {
     const text = problems.map(
-      ({ key, line, message }) => `${line === null ? "" : `line ${line}: `}${key}: ${message}`,
+      ({ key, line, message }) =>
+        `${line === null ? "" : `line ${line}: `}${key === "" ? "" : `${key}: `}${message}`,
     );
     super("config/invalid", text.join("\n"));
     this.problems = problems;

@@ -37,3 +37,6 @@ export const outcomeOfPairs = (pairs: Iterable<PairState>): Outcome => {
   if (kinds.has("waiting")) return "spooled";
   return kinds.has("parked") || kinds.has("dropped") ? "parked" : "delivered";
 };
+
+/** What one cycle found. `more`: look again at once; `full`: the spool is at its mark. */
+export type CycleResult = { kind: "idle" } | { kind: "more" } | { kind: "full" };

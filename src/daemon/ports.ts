@@ -23,6 +23,8 @@ export interface Ports {
   serveHttp: ServeHttp;
   watchEventLoop: WatchEventLoop;
   writeLog: WriteLog;
+  /** Lines that `writeLog` dropped so far, because their reader was too slow. */
+  droppedLogLines(): number;
   /** Ends the process at once with this code (70 wedged, 75 lease lost). */
   exit(code: number): void;
 }

@@ -36,6 +36,13 @@ export interface PartsRequest {
   ranges: readonly PartRange[];
 }
 
+/** A message known by little more than its header's first octets. */
+export interface BareMessage {
+  internalDateMs: number;
+  sizeBytes: number;
+  header: Uint8Array;
+}
+
 /** What arrived of one message: by part number, the octets as transferred. */
 export type PartsReceived = (uid: number, parts: ReadonlyMap<string, Uint8Array>) => void;
 
@@ -57,8 +64,11 @@ export interface MailSession {
     uids: readonly number[],
     headers: readonly string[],
   ): Promise<readonly MessageMetadata[]>;
-  /** The first `maxBytes` octets of the header (BODY.PEEK[HEADER]<0.n>); null when it is gone. */
-  fetchHeader(uid: number, maxBytes: number): Promise<Uint8Array | null>;
+  /**
+   * What can be had of a message whose ENVELOPE or BODYSTRUCTURE cannot: date, size and the first
+   * `maxBytes` octets of the header (BODY.PEEK[HEADER]<0.n>); null when it is gone.
+   */
+  fetchHeader(uid: number, maxBytes: number): Promise<BareMessage | null>;
   /** Body pieces, PEEKed; messages with the same wish share a command. Missing messages are left out. */
   fetchParts(requests: readonly PartsRequest[], received: PartsReceived): Promise<void>;
   /** IDLE (or a plain wait where the server cannot): "news" at an EXISTS, "quiet" when stopped. */

@@ -24,6 +24,11 @@ export interface TailEntry {
   settledMs: number;
 }
 
+/** An entry of the tail as it is read: with the UIDVALIDITY under which its UID was valid. */
+export interface TailRecord extends TailEntry {
+  uidvalidity: string;
+}
+
 /** What became of one message. No content: ids, numbers and words from closed lists. */
 export interface Receipt {
   eventId: string;
@@ -75,16 +80,24 @@ export interface Claim {
   expiresMs: number;
 }
 
-/** One fenced transaction. An empty one proves that the store takes writes. */
+/**
+ * One fenced transaction. An empty one proves that the store takes writes. The UIDs of its receipts are
+ * suspects no longer, and their redelivery is done.
+ */
 export interface Commit {
   mailbox: string;
   fence: number;
   cursor?: CursorRecord;
   receipts?: readonly Receipt[];
   spool?: readonly SpoolEntry[];
+  /** The first event to claim a key keeps it until it expires; now is the latest `settledMs` above. */
   claims?: readonly Claim[];
+  /** Of the cursor's folder and UIDVALIDITY; needs `cursor`. */
   tail?: readonly TailEntry[];
-  /** Tail entries of the old UIDVALIDITY that were found again; they leave with this commit. */
+  /**
+   * Hashes of tail entries of an older UIDVALIDITY that were found again; for each hash listed, one
+   * such entry leaves with this commit. Needs `cursor`.
+   */
   tailMatched?: readonly string[];
 }
 
@@ -141,8 +154,11 @@ export interface Store {
 
   readCursor(mailbox: string, folder: string): Promise<CursorRecord | null>;
   /** Newest settled first; at least the last 1,000 and all of 48 hours, at most 20,000. */
-  readTail(mailbox: string, folder: string): Promise<readonly TailEntry[]>;
-  /** Writes all of it or nothing; spool rows are idempotent by (event id, destination). */
+  readTail(mailbox: string, folder: string): Promise<readonly TailRecord[]>;
+  /**
+   * Writes all of it or nothing. Spool rows are idempotent by (event id, destination): a waiting row
+   * stays as it is, a parked one is replaced. A pair whose receipt says delivered leaves the spool.
+   */
   commit(commit: Commit): Promise<void>;
   /** The event ids behind those keys that are claimed and not expired at `nowMs`. */
   readClaims(keys: readonly string[], nowMs: number): Promise<ReadonlyMap<string, string>>;
@@ -157,7 +173,10 @@ export interface Store {
   /** Replaces the suspects of a mailbox. */
   writeSuspects(mailbox: string, fence: number, suspects: readonly Suspect[]): Promise<void>;
 
-  /** Waiting rows of a mailbox due at `nowMs`, oldest first, none of the `except` destinations. */
+  /**
+   * Waiting rows of a mailbox due at `nowMs`, oldest first, none of the `except` destinations, none
+   * that no configured key opens. Also ends at 8 MiB of payload, but never without one row.
+   */
   dueEntries(query: {
     mailbox: string;
     nowMs: number;
@@ -175,13 +194,19 @@ export interface Store {
   undecryptable(): Promise<number>;
 
   listParked(): Promise<readonly SpoolRow[]>;
-  /** Rows of one event, with payloads. */
+  /** Rows of one event, with payloads; without those that no configured key opens. */
   readEntries(eventId: string): Promise<readonly SpoolEntry[]>;
-  /** Parked rows become waiting and due; returns how many. */
+  /**
+   * Parked rows become waiting and due; returns how many. Like `drop` and `parkMailbox` it works through
+   * many rows in several transactions, each row whole or not at all.
+   */
   replay(selector: PairSelector, nowMs: number): Promise<number>;
   /** Parked rows go for good; their receipt says `dropped`. Returns how many. */
   drop(selector: PairSelector): Promise<number>;
+  /** Every waiting row of a mailbox that no configuration names is parked; returns how many. */
+  parkMailbox(mailbox: string, reason: ParkReason, nowMs: number): Promise<number>;
 
+  /** Newest settled first. */
   readReceipts(query: {
     mailbox?: string;
     uid?: number;
@@ -202,6 +227,8 @@ export interface Store {
 
   /** An operator asks to send these messages again. */
   requestRedelivery(mailbox: string, uids: readonly number[]): Promise<void>;
+  /** Mailboxes with such requests, for the daemon's ticker. */
+  redeliveryMailboxes(): Promise<readonly string[]>;
   readRedeliveries(mailbox: string): Promise<readonly number[]>;
   clearRedeliveries(mailbox: string, fence: number, uids: readonly number[]): Promise<void>;
 

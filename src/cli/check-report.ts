@@ -1,0 +1,159 @@
+// What `signalpost check` has to say about a configuration that could be loaded: problems, warnings and
+// the facts in plain words. Pure; it shows hosts, because the operator asks, but no user and no secret.
+import type { LoadedSettings } from "../config/load.ts";
+import { isoFromMs } from "../core/calendar.ts";
+import type { ConfigProblem } from "../core/errors.ts";
+import type { Settings, StartFrom } from "../core/settings.ts";
+import { type UrlRefusal, refuseUrl } from "../net/egress-guard.ts";
+import { type Activity, activityAt } from "../poller/schedule.ts";
+
+/** What the check saw beside the settings. */
+export interface CheckFacts {
+  loaded: LoadedSettings;
+  /** Rules that passed the schema and do not compile. */
+  refusedRules: readonly { id: string; message: string }[];
+  isDataDirUsable: boolean;
+  wallMs: number;
+}
+
+/** The outcome of a check, as `--json` prints it. */
+export interface CheckReport {
+  ok: boolean;
+  problems: readonly ConfigProblem[];
+  warnings: readonly string[];
+  config: { source: string; version: string; overridden: readonly string[] };
+  background_tasks: boolean;
+  activity: { active: boolean; reason: string | null; wakes_at: string | null };
+  mailboxes: readonly {
+    id: string;
+    host: string;
+    port: number;
+    tls: string;
+    start_from: string;
+    after_delivery: string;
+  }[];
+  senders_of_interest: number;
+  rules: number;
+  destinations: number;
+  http: { host: string; port: number; token: boolean } | null;
+  spool_encrypted: boolean;
+  skip_replies: boolean;
+  subject_group_dedup: boolean;
+  data_dir_writable: boolean;
+}
+
+const refusedUrlText = (reason: UrlRefusal): string => {
+  switch (reason) {
+    case "private":
+    case "loopback":
+      return `the address is ${reason}; set webhook.allow_private_addresses: true if it is meant`;
+    case "insecure":
+      return "write an https URL; plain http is only for a private address that is allowed";
+    case "userinfo":
+      return "take user and password out of the URL; the signature proves who sends";
+    case "scheme":
+    case "malformed":
+      return "write an absolute https URL";
+    default:
+      return `the address is never sent to (${reason}); write another one`;
+  }
+};
+
+const problemsOf = (facts: CheckFacts): ConfigProblem[] => {
+  const { loaded, refusedRules, isDataDirUsable } = facts;
+  const { url, allowPrivateAddresses } = loaded.settings.webhook;
+  const problems: ConfigProblem[] = loaded.refusedRules.map(({ id, message, line }) => ({
+    key: `rules (${id})`,
+    line,
+    message,
+  }));
+  for (const { id, message } of refusedRules) {
+    problems.push({ key: `rules (${id})`, line: null, message });
+  }
+  const refused = refuseUrl(url, allowPrivateAddresses);
+  if (refused !== null) {
+    problems.push({ key: "webhook.url", line: null, message: refusedUrlText(refused) });
+  }
+  if (!isDataDirUsable) {
+    const message = "this user cannot write there; create it for the user of the daemon";
+    problems.push({ key: "data_dir", line: null, message });
+  }
+  return problems;
+};
+
+/** What is allowed but may surprise; each with what to do about it. */
+const warningsOf = (settings: Settings): string[] => {
+  const { polling, lock, mailboxes } = settings;
+  const insecure = mailboxes.filter(({ imap }) => imap.tls === "none").map(({ id }) => id);
+  const checks: [boolean, string][] = [
+    [
+      !settings.enableBackgroundTasks,
+      "enable_background_tasks is false: nothing will poll until it is true.",
+    ],
+    [
+      !polling.enablePolling,
+      "polling.enable_polling is false: no mail is fetched until it is true.",
+    ],
+    [
+      polling.sendersOfInterest.length === 0,
+      "polling.sender_of_interest_for_polling is empty: mail from everyone is sent.",
+    ],
+    [
+      settings.spoolKeys.length === 0,
+      "SIGNALPOST_SPOOL_KEY is not set: mail that waits for a destination lies unencrypted in " +
+        "data_dir. Set it to the base64 of 32 random bytes.",
+    ],
+    [
+      lock.file.startsWith("/tmp/"),
+      "lock.file is in /tmp: under systemd's PrivateTmp, or in a container, no other process sees " +
+        "it, and two of them would poll one mailbox. Where that can happen, name a file in a " +
+        "directory that they share.",
+    ],
+    [
+      insecure.length > 0,
+      `no TLS to the mail server of ${insecure.join(", ")}: password and mail travel readable.`,
+    ],
+    [settings.http === null, "http is off: no health check, no metrics."],
+  ];
+  return checks.filter(([applies]) => applies).map(([, text]) => text);
+};
+
+const startText = (start: StartFrom): string => (start.kind === "date" ? start.date : start.kind);
+
+const activityReport = (activity: Activity): CheckReport["activity"] => {
+  if (activity.kind === "active") return { active: true, reason: null, wakes_at: null };
+  const { reason, wakeMs } = activity;
+  return { active: false, reason, wakes_at: wakeMs === null ? null : isoFromMs(wakeMs) };
+};
+
+/** The report on `facts`. */
+export const createCheckReport = (facts: CheckFacts): CheckReport => {
+  const { settings, source, version, overridden } = facts.loaded;
+  const { polling, webhook, rules, http } = settings;
+  const problems = problemsOf(facts);
+  const urls = new Set([webhook.url, ...rules.flatMap(({ webhookUrl }) => webhookUrl ?? [])]);
+  return {
+    ok: problems.length === 0,
+    problems,
+    warnings: warningsOf(settings),
+    config: { source, version, overridden },
+    background_tasks: settings.enableBackgroundTasks,
+    activity: activityReport(activityAt(polling, facts.wallMs)),
+    mailboxes: settings.mailboxes.map(({ id, imap, startFrom, afterDelivery }) => ({
+      id,
+      host: imap.host,
+      port: imap.port,
+      tls: imap.tls,
+      start_from: startText(startFrom),
+      after_delivery: afterDelivery.kind,
+    })),
+    senders_of_interest: polling.sendersOfInterest.length,
+    rules: rules.length,
+    destinations: urls.size,
+    http: http === null ? null : { host: http.host, port: http.port, token: http.token !== null },
+    spool_encrypted: settings.spoolKeys.length > 0,
+    skip_replies: polling.skipReplies,
+    subject_group_dedup: polling.subjectGroupDedup,
+    data_dir_writable: facts.isDataDirUsable,
+  };
+};

@@ -1,0 +1,111 @@
+// `check`: what is refused, what is warned of, what is explained, and that no secret is printed. It is
+// run on real files; nothing is connected to.
+import { existsSync, writeFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { CONFIG, withWorkspace } from "../../../test/support/cli-workspace.ts";
+
+const RULE = (value: string): string =>
+  `rules:\n  - id: broken\n    name: Broken\n    conditions: [{ field: subject, operator: regex, value: "${value}" }]\n    actions: { drop: true }\n`;
+
+describe("check", () => {
+  test("explains a usable configuration and writes nothing", async () => {
+    await withWorkspace(async ({ run, dataDir }) => {
+      const { code, out, err } = await run("check");
+      expect({ code, err }).toEqual({ code: 0, err: "" });
+      expect(out).toContain("mailbox default: imap.example.com:993, tls implicit, start_from now");
+      expect(out).toContain("polling: active now");
+      expect(out).toContain("webhook: 1 destination, 0 rules");
+      expect(out).toMatch(/warning: polling\.sender_of_interest_for_polling is empty/);
+      expect(out).toMatch(/warning: SIGNALPOST_SPOOL_KEY is not set/);
+      expect(out).toMatch(/warning: lock\.file is in \/tmp: .*PrivateTmp.*container/);
+      expect(out.endsWith("the configuration is usable")).toBe(true);
+      expect(existsSync(dataDir)).toBe(false);
+    });
+  });
+
+  test("prints no user, password, secret, folder or URL path", async () => {
+    await withWorkspace(async ({ run }) => {
+      const printed = [(await run("check")).out, (await run("check", "--json")).out].join("\n");
+      for (const secret of [
+        "someone",
+        "pass-word-secret",
+        "whsec_",
+        "Private Folder",
+        "private-path",
+      ]) {
+        expect(printed).not.toContain(secret);
+      }
+    });
+  });
+
+  test("says that nothing will poll while background tasks are off", async () => {
+    await withWorkspace(async ({ run, writeConfig }) => {
+      writeConfig(CONFIG.replace("enable_background_tasks: true\n", ""));
+      const { code, out } = await run("check");
+      expect(code).toBe(0);
+      expect(out).toMatch(/nothing will poll/);
+    });
+  });
+
+  test("tells a programme the same in one object", async () => {
+    await withWorkspace(async ({ run, writeConfig }) => {
+      writeConfig(`${CONFIG}polling: { vacation_start: 2026-11-20, vacation_end: 2026-11-30 }\n`);
+      const report: unknown = JSON.parse((await run("check", "--json")).out);
+      expect(report).toMatchObject({
+        ok: true,
+        problems: [],
+        activity: { active: false, reason: "vacation", wakes_at: "2026-11-30T23:00:00.000Z" },
+        mailboxes: [{ id: "default", host: "imap.example.com", port: 993, tls: "implicit" }],
+        destinations: 1,
+        data_dir_writable: true,
+      });
+    });
+  });
+
+  test("refuses a rule whose expression does not compile", async () => {
+    await withWorkspace(async ({ run, writeConfig }) => {
+      writeConfig(CONFIG + RULE("(unclosed"));
+      const { code, out, err } = await run("check");
+      expect(code).toBe(78);
+      expect(err).toMatch(/signalpost\.yaml.*: rules \(broken\): ./);
+      expect(out).not.toContain("the configuration is usable");
+      writeConfig(CONFIG + RULE("closed"));
+      expect((await run("check")).code).toBe(0);
+    });
+  });
+
+  test.each([
+    ["https://169.254.169.254/", "never sent to"],
+    ["https://127.0.0.1:8080/", "allow_private_addresses"],
+    ["https://10.1.2.3/", "allow_private_addresses"],
+  ])("refuses a webhook to %s", async (url, advice) => {
+    await withWorkspace(async ({ run, writeConfig }) => {
+      writeConfig(CONFIG.replace("https://hooks.example.com/private-path", url));
+      const { code, err } = await run("check");
+      expect(code).toBe(78);
+      expect(err).toMatch(/: webhook\.url: /);
+      expect(err).toContain(advice);
+    });
+  });
+
+  test("refuses a data directory that cannot be one", async () => {
+    await withWorkspace(async ({ run, dataDir }) => {
+      writeFileSync(dataDir, "a file");
+      const { code, err } = await run("check");
+      expect(code).toBe(78);
+      expect(err).toMatch(/: data_dir: /);
+    });
+  });
+
+  test("lists the problems of a configuration that does not load, also as JSON", async () => {
+    await withWorkspace(async ({ run, writeConfig }) => {
+      writeConfig("mailboxes: 1\n");
+      const plain = await run("check");
+      expect(plain.code).toBe(78);
+      expect(plain.err).toMatch(/signalpost\.yaml:2: mailboxes: /);
+      const json = await run("check", "--json");
+      expect(json.code).toBe(78);
+      expect(JSON.parse(json.out)).toMatchObject({ ok: false, warnings: [] });
+    });
+  });
+});

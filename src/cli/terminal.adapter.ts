@@ -1,0 +1,34 @@
+// The real terminal: the streams, environment and exit code of this process, and the version in its
+// package.json. main.ts runs the command line over it.
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import type { Terminal } from "./terminal.ts";
+
+/** package.json lies two folders up from here, in a checkout (src/cli) and in a package (dist/cli). */
+const readPackageVersion = (): string => {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+};
+
+/** The process as a terminal. A reader that goes away (`signalpost status | head`) is no error. */
+export const createSystemTerminal = (): Terminal => {
+  process.stdout.on("error", () => undefined);
+  process.stderr.on("error", () => undefined);
+  return {
+    out: (text) => void process.stdout.write(`${text}\n`),
+    err: (text) => void process.stderr.write(`${text}\n`),
+    env: process.env,
+    cwd: process.cwd(),
+    isTty: process.stdout.isTTY === true,
+    wallMs: () => Date.now(),
+    versions: { signalpost: readPackageVersion(), node: process.version },
+  };
+};
+
+/** What stands after the program's name. */
+export const commandLine = (): readonly string[] => process.argv.slice(2);
+
+/** Sets the code; the process ends by itself once its output is written. */
+export const setExitCode = (code: number): void => {
+  process.exitCode = code;
+};

@@ -1,0 +1,93 @@
+// The schema of the whole configuration (DESIGN section 9) and its translation into the settings that
+// the program reads. load.ts validates with it; the documentation and the JSON Schema are made from it.
+import { z } from "zod";
+import type { Settings } from "../core/settings.ts";
+import { flag, plainText, section } from "./sections/fields.ts";
+import { mailboxesSchema, mailboxSettings } from "./sections/mailbox.ts";
+import { pollingSchema, pollingSettings } from "./sections/polling.ts";
+import {
+  httpSchema,
+  limitsSchema,
+  limitsSettings,
+  lockSchema,
+  lockSettings,
+} from "./sections/process.ts";
+import { judgeRules, type RuleRefusal, rulesSchema } from "./sections/rules.ts";
+import { webhookSchema, webhookSettings } from "./sections/webhook.ts";
+
+const REDIS = "this version runs on embedded parts; remove redis_url (and REDIS_URL)";
+const OFFLOAD = "this version does not move attachments; write null or remove the key";
+
+/** The whole of `signalpost.yaml`. */
+export const settingsSchema = section({
+  enable_background_tasks: flag(false, {
+    description:
+      "Nothing polls until it is true. `DISABLE_BACKGROUND_TASKS=true` beats it wherever it is set.",
+    environment: ["ENABLE_BACKGROUND_TASKS"],
+  }),
+  data_dir: plainText("write the path of a folder").default("./data").meta({
+    description:
+      "Where the state is kept: a folder of this process or shared with others on this host; relative to the working directory.",
+  }),
+  log_level: z
+    .enum(["debug", "info", "warn", "error"], { error: "write debug, info, warn or error" })
+    .default("info")
+    .meta({ description: "The least severe events that are logged.", environment: ["LOG_LEVEL"] }),
+  log_masked_text: flag(false, {
+    description: "Let log lines carry sender and subject, masked. Otherwise no line has any of it.",
+  }),
+  redis_url: z
+    .null({ error: REDIS })
+    .default(null)
+    .meta({
+      description: "Must be null: this version runs on embedded parts.",
+      environment: ["REDIS_URL"],
+    }),
+  offload: z
+    .null({ error: OFFLOAD })
+    .default(null)
+    .meta({ description: "Must be null: this version does not move attachments." }),
+  http: httpSchema
+    .nullable()
+    .prefault({})
+    .meta({ description: "Health, metrics and status. `http: null` switches the server off." }),
+  lock: lockSchema
+    .prefault({})
+    .meta({ description: "The lock that keeps one poller per mailbox." }),
+  mailboxes: mailboxesSchema.meta({ description: "The folders to watch; at least one." }),
+  polling: pollingSchema.prefault({}).meta({ description: "When mail is fetched, and whose." }),
+  webhook: webhookSchema
+    .prefault({} as z.input<typeof webhookSchema>)
+    .meta({ description: "Where events go and how they are signed." }),
+  rules: rulesSchema.meta({
+    description: "Further destinations and priorities; the first rule that matches wins.",
+  }),
+  limits: limitsSchema.prefault({}).meta({ description: "What one message may cost." }),
+});
+
+/** The settings of a validated document, and the rules in it that cannot be used. */
+export const settingsFromDocument = (
+  doc: z.output<typeof settingsSchema>,
+  spoolKeys: readonly string[],
+): { settings: Settings; refusals: RuleRefusal[] } => {
+  const webhook = webhookSettings(doc.webhook);
+  const { rules, refusals } = judgeRules(doc.rules, webhook);
+  const settings: Settings = {
+    enableBackgroundTasks: doc.enable_background_tasks,
+    dataDir: doc.data_dir,
+    logLevel: doc.log_level,
+    logMaskedText: doc.log_masked_text,
+    http:
+      doc.http === null
+        ? null
+        : { host: doc.http.host, port: doc.http.port, token: doc.http.token },
+    lock: lockSettings(doc.lock),
+    mailboxes: doc.mailboxes.map(mailboxSettings),
+    polling: pollingSettings(doc.polling),
+    webhook,
+    rules,
+    limits: limitsSettings(doc.limits),
+    spoolKeys,
+  };
+  return { settings, refusals };
+};

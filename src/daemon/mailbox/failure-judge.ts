@@ -1,0 +1,103 @@
+// What an error of the poller's loop means: the word for `/readyz`, the line for the log, and how long
+// to back off before the next try. One judge per mailbox, because it remembers how often it failed.
+import type { Log } from "../../app-logging/logger.ts";
+import type { Metrics } from "../../app-logging/metrics.ts";
+import type { Clock } from "../../core/clock.ts";
+import {
+  DeadlineError,
+  LeaseLostError,
+  MailError,
+  type MailFailure,
+  errorCode,
+  isAbort,
+} from "../../core/errors.ts";
+import type { Random } from "../../core/random.ts";
+import { SuspectError } from "../../orchestrator/suspects.ts";
+import type { Failure, PollerWord } from "../../poller/background-email-poller-loop.ts";
+import { createBackoff } from "../../resilience/backoff.ts";
+
+/** A connection that lived this long was a good one: the next back-off starts small again. */
+const STABLE_MS = 2 * 60_000;
+
+/** Full jitter from 1 s to 5 min (DESIGN section 6). */
+const RECONNECT = { baseMs: 1000, capMs: 5 * 60_000 };
+
+/** Wrong credentials are not tried in a hurry: providers ban hosts that do. */
+const REJECTED = { firstMs: 60_000, longestMs: 3_600_000 };
+
+/** A server that asked to be left alone is, for at least this long. */
+const THROTTLED_MS = 30_000;
+
+const WORDS: Record<MailFailure, PollerWord> = {
+  unreachable: "unreachable",
+  closed: "unreachable",
+  rejected: "rejected",
+  throttled: "throttled",
+  folder_missing: "folder_missing",
+  uidvalidity_invalid: "uidvalidity_invalid",
+};
+
+/** Judges errors of one mailbox. */
+export interface FailureJudge {
+  /** A session was opened. */
+  connected(): void;
+  /** Logs the error once and says what follows from it. */
+  judge(error: unknown): Failure;
+}
+
+/** A judge without a past. */
+export const createFailureJudge = (
+  deps: { clock: Clock; random: Random; log: Log; metrics: Metrics },
+  mailbox: string,
+): FailureJudge => {
+  const { clock, random, log, metrics } = deps;
+  const reconnect = createBackoff(random, RECONNECT);
+  let rejections = 0;
+  let connectedAtMs: number | null = null;
+
+  const waitFor = (failure: MailFailure): number => {
+    if (failure === "rejected") {
+      const waitMs = Math.min(REJECTED.firstMs * 2 ** rejections, REJECTED.longestMs);
+      rejections += 1;
+      return waitMs;
+    }
+    const waitMs = reconnect.nextMs();
+    return failure === "throttled" ? THROTTLED_MS + waitMs : waitMs;
+  };
+
+  const ofMail = (failure: MailFailure, error: unknown): Failure => {
+    if (connectedAtMs !== null && clock.monoMs() - connectedAtMs >= STABLE_MS) reconnect.reset();
+    connectedAtMs = null;
+    const waitMs = waitFor(failure);
+    metrics.reconnect(mailbox, failure);
+    log("mailbox.failed", {
+      mailbox,
+      failure,
+      code: errorCode(error),
+      hint: error instanceof MailError ? (error.hint ?? null) : null,
+      retry_ms: Math.round(waitMs),
+    });
+    return { word: WORDS[failure], waitMs };
+  };
+
+  return {
+    connected: () => {
+      rejections = 0;
+      connectedAtMs = clock.monoMs();
+    },
+    judge: (error) => {
+      if (error instanceof SuspectError) {
+        metrics.reconnect(mailbox, "suspect");
+        return { word: "polling", waitMs: 0 };
+      }
+      if (error instanceof MailError) return ofMail(error.failure, error);
+      if (error instanceof DeadlineError) return ofMail("unreachable", error);
+      // The lock has told of it already.
+      if (error instanceof LeaseLostError) return { word: "standby", waitMs: 1000 };
+      const waitMs = reconnect.nextMs();
+      if (isAbort(error)) return { word: "polling", waitMs };
+      log("cycle.failed", { mailbox, code: errorCode(error), retry_ms: Math.round(waitMs) });
+      return { word: "commit_failing", waitMs };
+    },
+  };
+};

@@ -1,0 +1,246 @@
+// One mailbox at work: its connection, its tenure of the lease and its two loops, wired together. Made
+// and stopped by the daemon; everything it does goes through the parts it is given.
+import { LeaseLostError, errorCode } from "../../core/errors.ts";
+import type { MailboxSettings } from "../../core/settings.ts";
+import { effectiveWord } from "../../http/readiness.ts";
+import type { LiveMailbox } from "../../http/status-report.ts";
+import type { TakeLocalLock } from "../../lock/local-lock.ts";
+import type { Lease } from "../../lock/poller-lock.ts";
+import { type Connection, createConnection } from "../../mail/connection.ts";
+import type { OpenSession } from "../../mail/session.ts";
+import { warnOfMissingUidplus } from "../../orchestrator/after-delivery.ts";
+import { ensureBaseline } from "../../orchestrator/baseline.ts";
+import { runCycle } from "../../orchestrator/cycle.ts";
+import {
+  type FolderContext,
+  type FolderMemory,
+  type HotInForce,
+  type SharedParts,
+  createFolderMemory,
+} from "../../orchestrator/folder-context.ts";
+import { backgroundEmailPollerLoop } from "../../poller/background-email-poller-loop.ts";
+import { backgroundSpoolLoop } from "../../poller/background-spool-loop.ts";
+import { activityAt } from "../../poller/schedule.ts";
+import { workSpool } from "../../poller/work-spool.ts";
+import { watchCycle } from "../../resilience/cycle-watch.ts";
+import { createFailureJudge } from "./failure-judge.ts";
+import { type StateWord, createStateWord } from "./state-word.ts";
+import { type Tenure, createTenure } from "./tenure.ts";
+
+/** After a stop signal, work in flight may take so long; then it is aborted. */
+const GRACE_MS = 6000;
+
+/** Exit code of a process that cannot go on by itself (DESIGN section 10). */
+const EXIT_WEDGED = 70;
+
+/** What a mailbox needs besides the parts of a cycle. */
+export interface RunnerParts extends SharedParts {
+  openSession: OpenSession;
+  takeLocalLock: TakeLocalLock;
+  lockFile: string;
+  /** The hot settings, re-read when they changed. Never rejects. */
+  refreshHot(): Promise<HotInForce>;
+  currentHot(): HotInForce;
+  exit(code: number): void;
+}
+
+/** A mailbox at work. */
+export interface MailboxRunner {
+  readonly mailbox: MailboxSettings;
+  /** Something waits in the spool. */
+  wakeSpool(): void;
+  /** Somebody asks for a look now. */
+  wakePoller(): void;
+  live(): LiveMailbox;
+  /** Finishes or aborts what is in flight, hands the mailbox back. Never rejects. */
+  stop(): Promise<void>;
+}
+
+/** A wait that can be ended from outside: the signal handed out last aborts at the next `wake`. */
+interface Waker {
+  signal(): AbortSignal;
+  wake(): void;
+}
+
+const createWaker = (): Waker => {
+  let controller = new AbortController();
+  return {
+    signal: () => controller.signal,
+    wake: () => {
+      controller.abort();
+      controller = new AbortController();
+    },
+  };
+};
+
+/** The parts of one mailbox while it works. */
+interface Workplace {
+  parts: RunnerParts;
+  mailbox: MailboxSettings;
+  memory: FolderMemory;
+  connection: Connection;
+  tenure: Tenure;
+  state: StateWord;
+  /** Begin nothing new. */
+  stop: AbortController;
+  /** End what is in flight. */
+  hard: AbortController;
+  pollerWaker: Waker;
+  spoolWaker: Waker;
+}
+
+/** Runs one piece of a cycle's work under the lease and the watch of its deadlines. */
+const watched = <T>(place: Workplace, run: (context: FolderContext) => Promise<T>): Promise<T> => {
+  const { parts, mailbox, memory, connection, tenure, stop, hard } = place;
+  const contextOf = (lease: Lease, watch: AbortSignal): FolderContext => ({
+    ...parts,
+    mailbox,
+    connection,
+    memory,
+    hot: parts.currentHot(),
+    lease,
+    stop: stop.signal,
+    abort: AbortSignal.any([hard.signal, lease.signal, watch]),
+  });
+  return tenure.during((lease) =>
+    watchCycle(parts.clock, {
+      progress: () => connection.bytesRead() + memory.progress,
+      abort: () => {
+        parts.log("cycle.overdue", { mailbox: mailbox.id });
+        connection.destroy();
+      },
+      wedged: () => {
+        parts.log("cycle.wedged", { mailbox: mailbox.id });
+        parts.exit(EXIT_WEDGED);
+      },
+      run: (signal) => run(contextOf(lease, signal)),
+    }),
+  );
+};
+
+const firstContact = async (place: Workplace): Promise<void> => {
+  const { parts, mailbox, memory } = place;
+  memory.cursor ??= await parts.store.readCursor(mailbox.id, mailbox.folder);
+  if (memory.cursor === null) await watched(place, ensureBaseline);
+};
+
+const waitForMail = async (place: Workplace, ms: number): Promise<void> => {
+  const { stop, pollerWaker, tenure, memory, connection } = place;
+  const lease = tenure.lease();
+  const ends = [stop.signal, pollerWaker.signal(), ...(lease === null ? [] : [lease.signal])];
+  memory.pushed = (await connection.wait(ms, AbortSignal.any(ends))) === "news";
+};
+
+const runPoller = (place: Workplace, judge: ReturnType<typeof createFailureJudge>) =>
+  backgroundEmailPollerLoop({
+    clock: place.parts.clock,
+    stop: place.stop.signal,
+    activityAt,
+    settings: async () => (await place.parts.refreshHot()).polling,
+    lock: () => place.tenure.take(),
+    firstContact: () => firstContact(place),
+    cycle: () => watched(place, runCycle),
+    waitForMail: (ms) => waitForMail(place, ms),
+    disconnect: () => place.connection.close(),
+    failed: (error) => judge.judge(error),
+    report: (word) => place.state.report(word),
+  });
+
+const workSpoolOnce = async (place: Workplace): Promise<number> => {
+  const { parts, mailbox, tenure, hard } = place;
+  if (tenure.lease() === null) return 0;
+  const { webhook, configuredRules: rules } = parts.currentHot();
+  const startedMs = parts.clock.monoMs();
+  const changed = await tenure.during((lease) => {
+    const abort = AbortSignal.any([hard.signal, lease.signal]);
+    return workSpool({ ...parts, mailboxId: mailbox.id, webhook, rules, lease, abort });
+  });
+  if (changed > 0) {
+    parts.metrics.stepSeconds("spool", (parts.clock.monoMs() - startedMs) / 1000);
+  }
+  return changed;
+};
+
+const runSpool = (place: Workplace) => {
+  const { parts, mailbox, stop, spoolWaker } = place;
+  return backgroundSpoolLoop({
+    clock: parts.clock,
+    stop: stop.signal,
+    work: () => workSpoolOnce(place),
+    waitForWork: (ms) => parts.clock.sleep(ms, AbortSignal.any([stop.signal, spoolWaker.signal()])),
+    failed: (error) => {
+      if (!(error instanceof LeaseLostError)) {
+        parts.log("spool.failed", { mailbox: mailbox.id, code: errorCode(error) });
+      }
+      return 1000;
+    },
+  });
+};
+
+const liveOf = ({ parts, mailbox, memory, tenure, state }: Workplace): LiveMailbox => {
+  const { state: lease, fence, sinceMs } = tenure.view();
+  const { lastProofMs, cursor } = memory;
+  const word = memory.commitFailing && state.word() === "polling" ? "commit_failing" : state.word();
+  const { intervalMs } = parts.currentHot().polling;
+  return {
+    id: mailbox.id,
+    state: effectiveWord({ word, lastProofMs, intervalMs, nowMs: parts.clock.wallMs() }),
+    sinceMs: state.sinceMs(),
+    lastProofMs,
+    uidvalidity: cursor?.uidvalidity ?? null,
+    settledUpTo: cursor?.settledUpTo ?? null,
+    lease: { state: lease, fence, holder: null, sinceMs },
+  };
+};
+
+/** Starts the work on a mailbox. */
+export const startMailbox = (parts: RunnerParts, mailbox: MailboxSettings): MailboxRunner => {
+  const { clock, log } = parts;
+  const memory = createFolderMemory();
+  const judge = createFailureJudge(parts, mailbox.id);
+  const connection = createConnection({
+    clock,
+    openSession: parts.openSession,
+    request: () => ({
+      imap: mailbox.imap,
+      folder: mailbox.folder,
+      readOnly: mailbox.afterDelivery.kind === "none",
+    }),
+    opened: (session) => {
+      judge.connected();
+      log("mailbox.connected", { mailbox: mailbox.id, idle: session.folder.canIdle });
+      if (mailbox.afterDelivery.kind === "delete") warnOfMissingUidplus(parts, mailbox, session);
+    },
+  });
+  const place: Workplace = {
+    parts,
+    mailbox,
+    memory,
+    connection,
+    tenure: createTenure(parts, mailbox, { memory, lost: () => connection.destroy() }),
+    state: createStateWord(parts, mailbox.id),
+    stop: new AbortController(),
+    hard: new AbortController(),
+    pollerWaker: createWaker(),
+    spoolWaker: createWaker(),
+  };
+  parts.metrics.lastProofAge(mailbox.id, () =>
+    memory.lastProofMs === null ? null : (clock.wallMs() - memory.lastProofMs) / 1000,
+  );
+  const loops = [runPoller(place, judge), runSpool(place)];
+  return {
+    mailbox,
+    wakeSpool: place.spoolWaker.wake,
+    wakePoller: place.pollerWaker.wake,
+    live: () => liveOf(place),
+    stop: async () => {
+      const { stop, hard, tenure } = place;
+      stop.abort();
+      const cut = clock.sleep(GRACE_MS, hard.signal).then(() => hard.abort());
+      await Promise.allSettled(loops);
+      hard.abort();
+      await cut;
+      await tenure.handBack();
+    },
+  };
+};

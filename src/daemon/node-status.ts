@@ -1,0 +1,76 @@
+// How this process is, for its HTTP routes and for the row by which it tells the store. Composed from
+// what the mailboxes and destinations know; keeps nothing.
+import type { LoadedSettings } from "../config/load.ts";
+import type { MailboxWord } from "../http/readiness.ts";
+import {
+  type LiveMailbox,
+  type LiveNode,
+  type StatusReport,
+  buildStatusReport,
+} from "../http/status-report.ts";
+import type { Store } from "../store/store.ts";
+import type { Destinations } from "../webhook/destinations.ts";
+import type { Mailboxes } from "./mailbox/mailboxes.ts";
+
+/** What can be asked of a running daemon. */
+export interface NodeStatus {
+  live(): LiveNode;
+  words(): readonly { id: string; word: MailboxWord }[];
+  report(): Promise<StatusReport>;
+}
+
+/** A mailbox of a process whose background tasks are off. */
+const disabledMailbox = (id: string, sinceMs: number): LiveMailbox => ({
+  id,
+  state: "disabled",
+  sinceMs,
+  lastProofMs: null,
+  uidvalidity: null,
+  settledUpTo: null,
+  lease: { state: "free", fence: null, holder: null, sinceMs: null },
+});
+
+/** The status of one process. */
+export const createNodeStatus = (deps: {
+  node: string;
+  version: string;
+  /** The settings in force. */
+  loaded(): LoadedSettings;
+  startedMs: number;
+  store: Store;
+  mailboxes: Mailboxes;
+  destinations: Destinations;
+}): NodeStatus => {
+  const { node, version, store, mailboxes, destinations, startedMs } = deps;
+  const origin = () => {
+    const { source, version: configVersion, overridden } = deps.loaded();
+    return { source, version: configVersion, overridden };
+  };
+  const configured = () => deps.loaded().settings.mailboxes;
+  const mailboxesNow = (): LiveMailbox[] =>
+    deps.loaded().settings.enableBackgroundTasks
+      ? mailboxes.live().map((one) => {
+          const holder = one.lease.state === "held" ? node : null;
+          return { ...one, lease: { ...one.lease, holder } };
+        })
+      : configured().map(({ id }) => disabledMailbox(id, startedMs));
+  const live = (): LiveNode => ({
+    node,
+    version,
+    mailboxes: mailboxesNow(),
+    destinations: destinations.view().map(({ id, breaker }) => ({ id, breaker })),
+    config: origin(),
+  });
+  return {
+    live,
+    words: () => mailboxesNow().map(({ id, state }) => ({ id, word: state })),
+    report: () =>
+      buildStatusReport({
+        store,
+        live: live(),
+        mailboxes: configured(),
+        version,
+        config: origin(),
+      }),
+  };
+};

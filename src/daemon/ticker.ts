@@ -1,0 +1,100 @@
+// The daemon's one regular heartbeat: wakes the loops for which something waits, tells the store how
+// this process is, trims the store, and warns of what an operator should know. A failing tick is
+// logged and the next one comes all the same.
+import type { Log } from "../app-logging/logger.ts";
+import type { Metrics } from "../app-logging/metrics.ts";
+import type { Clock } from "../core/clock.ts";
+import { errorCode } from "../core/errors.ts";
+import type { SpoolUsage, Store } from "../store/store.ts";
+import type { Mailboxes } from "./mailbox/mailboxes.ts";
+import type { NodeStatus } from "./node-status.ts";
+
+/** A replay asked for by another process is seen within a second (DESIGN section 2). */
+const TICK_MS = 500;
+
+const LIVE_EVERY_TICKS = 10;
+const HOUSEKEEPING_EVERY_TICKS = 120;
+
+/** Over so many parked deliveries, one warning. */
+const PARKED_LIMIT = 1000;
+
+/** What the ticker works with. */
+export interface TickerDeps {
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+  store: Store;
+  mailboxes: Mailboxes;
+  status: NodeStatus;
+  /** Parks what waits for a mailbox that no configuration names. */
+  parkOrphans(mailbox: string): Promise<void>;
+  droppedLogLines(): number;
+  stop: AbortSignal;
+}
+
+/** Logs when a count crosses its limit, once until it is under it again. */
+const createAlarm = (limit: number, raise: (count: number) => void): ((count: number) => void) => {
+  let isRaised = false;
+  return (count) => {
+    if (count > limit && !isRaised) raise(count);
+    isRaised = count > limit;
+  };
+};
+
+const wakeLoops = async (deps: TickerDeps, { parts }: SpoolUsage): Promise<void> => {
+  const { store, mailboxes } = deps;
+  const waiting = new Set(parts.filter((part) => part.waiting > 0).map((part) => part.mailbox));
+  for (const id of waiting) {
+    if (mailboxes.has(id)) mailboxes.wakeSpool(id);
+    else await deps.parkOrphans(id);
+  }
+  for (const id of await store.redeliveryMailboxes()) mailboxes.wakePoller(id);
+};
+
+/** Ticks until `stop` aborts. */
+export const runTicker = async (deps: TickerDeps): Promise<void> => {
+  const { clock, log, metrics, store, status, stop } = deps;
+  const warnParked = createAlarm(PARKED_LIMIT, (count) => log("spool.parked_limit", { count }));
+  const warnKeys = createAlarm(0, (count) => log("spool.key_missing", { count }));
+
+  let dropped = 0;
+
+  const tellDropped = (): void => {
+    const count = deps.droppedLogLines() - dropped;
+    if (count === 0) return;
+    dropped += count;
+    metrics.logLinesDropped(count);
+    log("log.dropped", { count });
+  };
+
+  const tick = async (count: number): Promise<void> => {
+    const usage = await store.spoolUsage();
+    const parked = usage.parts.reduce((sum, part) => sum + part.parked, 0);
+    metrics.spool({ waiting: usage.rows - parked, parked, bytes: usage.bytes });
+    warnParked(parked);
+    await wakeLoops(deps, usage);
+    if (count % LIVE_EVERY_TICKS === 0) {
+      const live = status.live();
+      await store.writeNode(live.node, JSON.stringify(live), clock.wallMs());
+    }
+    if (count % HOUSEKEEPING_EVERY_TICKS === 0) {
+      tellDropped();
+      warnKeys(await store.undecryptable());
+      await store.housekeep(clock.wallMs());
+    }
+  };
+
+  let isFailing = false;
+  for (let count = 0; !stop.aborted; count += 1) {
+    try {
+      await tick(count);
+      isFailing = false;
+    } catch (error) {
+      if (!isFailing) log("store.housekeeping_failed", { code: errorCode(error) });
+      isFailing = true;
+    }
+    await clock.sleep(TICK_MS, stop);
+  }
+  // The row of a process that left says nothing any more.
+  await store.writeNode(status.live().node, "{}", clock.wallMs()).catch(() => undefined);
+};

@@ -1,0 +1,62 @@
+// The four routes of DESIGN section 10, as functions from a request to an answer. What they tell comes
+// by parameter; no folder, user, host or address passes through here. Served by the fastify adapter.
+import { type Access, isAllowed, isAllowedWithoutToken, isLoopbackName } from "./access.ts";
+import { type MailboxWord, isReadyWord } from "./readiness.ts";
+import type { Route, RouteAnswer, RouteRequest } from "./serve-http.ts";
+import type { StatusReport } from "./status-report.ts";
+
+/** What the routes show, and who may see it. */
+export interface RouteSources {
+  /** The word of every mailbox, now. */
+  words(): readonly { id: string; word: MailboxWord }[];
+  status(): Promise<StatusReport>;
+  /** The metrics in Prometheus' text format, version 0.0.4. */
+  metrics(): Promise<string>;
+  /** Null: none is configured. */
+  token: string | null;
+  /** The host that the server binds. */
+  host: string;
+}
+
+const json = (status: number, value: unknown): RouteAnswer => ({
+  status,
+  contentType: "application/json; charset=utf-8",
+  body: `${JSON.stringify(value)}\n`,
+});
+
+/** Without a token there is nothing to ask the client for, so it is refused rather than challenged. */
+const refusal = ({ token }: Access): RouteAnswer =>
+  token === null ? json(403, { error: "forbidden" }) : json(401, { error: "unauthorized" });
+
+/** `disabled` when nothing polls by choice, also when there is no mailbox at all. */
+const readiness = (words: readonly { id: string; word: MailboxWord }[]): RouteAnswer => {
+  const isReady = words.every(({ word }) => isReadyWord(word));
+  const isDisabled = words.every(({ word }) => word === "disabled");
+  const status = isDisabled ? "disabled" : isReady ? "ready" : "not_ready";
+  const mailboxes = Object.fromEntries(words.map(({ id, word }) => [id, word]));
+  return json(isReady ? 200 : 503, { status, mailboxes });
+};
+
+/** The routes over their sources; `/healthz` and `/readyz` need no token. */
+export const createRoutes = (sources: RouteSources): Route[] => {
+  const access = { token: sources.token, loopback: isLoopbackName(sources.host) };
+  const route = (
+    path: string,
+    isOpen: typeof isAllowed,
+    answer: () => RouteAnswer | Promise<RouteAnswer>,
+  ): Route => ({
+    path,
+    answer: async (request: RouteRequest) =>
+      isOpen(request, access) ? await answer() : refusal(access),
+  });
+  return [
+    route("/healthz", isAllowedWithoutToken, () => json(200, { status: "ok" })),
+    route("/readyz", isAllowedWithoutToken, () => readiness(sources.words())),
+    route("/metrics", isAllowed, async () => ({
+      status: 200,
+      contentType: "text/plain; version=0.0.4; charset=utf-8",
+      body: await sources.metrics(),
+    })),
+    route("/api/v1/status", isAllowed, async () => json(200, await sources.status())),
+  ];
+};

@@ -1,0 +1,128 @@
+// The one connection of a mailbox: opened when it is needed, destroyed when a command passes its
+// deadline, so that there are never two. Every command of the orchestrator goes through `command`.
+import type { Clock } from "../core/clock.ts";
+import { DeadlineError, MailError } from "../core/errors.ts";
+import { withDeadline, withProgress } from "../resilience/deadline.ts";
+import type { MailSession, OpenSession, SessionRequest } from "./session.ts";
+
+/** Connecting, logging in and opening the folder, together. */
+const OPEN_TIMEOUT_MS = 60_000;
+
+/** A command that moves few bytes; a server may think this long before it answers. */
+const COMMAND_TIMEOUT_MS = 60_000;
+
+/** The deadline of a command that reads much: a total, and a rate while it runs. */
+export interface ReadingDeadline {
+  totalMs: number;
+  minBytesPerSecond: number;
+}
+
+/** The connection of one mailbox. */
+export interface Connection {
+  /** The open session; opens one when there is none. Rejects with `MailError`. */
+  session(): Promise<MailSession>;
+  /** Runs one command within its deadline; past it the session is destroyed (`DeadlineError`). */
+  command<T>(
+    what: string,
+    run: (session: MailSession) => Promise<T>,
+    reading?: ReadingDeadline,
+  ): Promise<T>;
+  /**
+   * Waits on the open session until the server tells of mail ("news"), or `ms` passed or `stop` aborted
+   * ("quiet"). Opens nothing.
+   */
+  wait(ms: number, stop: AbortSignal): Promise<"news" | "quiet">;
+  isOpen(): boolean;
+  /** How long the present session has lived; 0 without one. */
+  ageMs(): number;
+  /** Octets read by all sessions of this connection so far. */
+  bytesRead(): number;
+  /** Logs out politely, within a second. */
+  close(): Promise<void>;
+  /** Ends the session now. */
+  destroy(): void;
+}
+
+/** A connection that opens sessions by `request`; `opened` is called after each success. */
+export const createConnection = (deps: {
+  clock: Clock;
+  openSession: OpenSession;
+  request: () => SessionRequest;
+  opened: (session: MailSession) => void;
+}): Connection => {
+  const { clock } = deps;
+  let open: { session: MailSession; sinceMs: number } | null = null;
+  let bytesBefore = 0;
+
+  const forget = (): MailSession | null => {
+    const session = open?.session ?? null;
+    if (session !== null) bytesBefore += session.bytesRead();
+    open = null;
+    return session;
+  };
+  const destroy = (): void => forget()?.destroy();
+
+  const session = async (): Promise<MailSession> => {
+    if (open !== null) return open.session;
+    const made = await withDeadline(clock, { ms: OPEN_TIMEOUT_MS, what: "connecting" }, (signal) =>
+      deps.openSession(deps.request(), signal),
+    ).catch((error: unknown) => {
+      if (error instanceof DeadlineError) throw new MailError("unreachable", "ETIMEDOUT");
+      throw error;
+    });
+    open = { session: made, sinceMs: clock.monoMs() };
+    deps.opened(made);
+    return made;
+  };
+
+  const command: Connection["command"] = async (what, run, reading) => {
+    const used = await session();
+    try {
+      if (reading === undefined) {
+        return await withDeadline(clock, { ms: COMMAND_TIMEOUT_MS, what }, () => run(used));
+      }
+      const readBytes = (): number => used.bytesRead();
+      return await withProgress(clock, { ...reading, readBytes, what }, () => run(used));
+    } catch (error) {
+      // A session that was late or died is of no further use; the next command opens another.
+      if (error instanceof DeadlineError || error instanceof MailError) destroy();
+      throw error;
+    }
+  };
+
+  const wait: Connection["wait"] = async (ms, stop) => {
+    const ended = new AbortController();
+    const end = AbortSignal.any([stop, ended.signal]);
+    const timer = clock.sleep(ms, end).then(() => ended.abort());
+    try {
+      const used = open?.session;
+      if (used !== undefined) {
+        // What a server may take to answer DONE comes on top of the wait itself.
+        const bounds = { ms: ms + COMMAND_TIMEOUT_MS, what: "waiting for mail" };
+        const heard = await withDeadline(clock, bounds, () => used.waitForMail(end));
+        if (heard === "news") return "news";
+      }
+      // Also when a server ends IDLE early: the next look is not due before its time.
+      await timer;
+      return "quiet";
+    } catch (error) {
+      if (error instanceof DeadlineError || error instanceof MailError) destroy();
+      throw error;
+    } finally {
+      ended.abort();
+    }
+  };
+
+  return {
+    session,
+    command,
+    wait,
+    destroy,
+    isOpen: () => open !== null,
+    ageMs: () => (open === null ? 0 : clock.monoMs() - open.sinceMs),
+    bytesRead: () => bytesBefore + (open?.session.bytesRead() ?? 0),
+    close: async () => {
+      await forget()?.close();
+    },
+  };
+};

@@ -1,0 +1,161 @@
+// An envelope out of the first octets of a header, for messages whose ENVELOPE the server or the
+// library could not give. Tolerant throughout: whatever cannot be read becomes null or an empty list.
+// The orchestrator calls it for reduced events.
+import libmime from "libmime";
+import { isoFromMs, numberFromDay } from "../core/calendar.ts";
+import type { Address, Envelope } from "../core/message.ts";
+import { decodeText } from "./decode.ts";
+
+/** First value of each header, unfolded, names in lower case (RFC 5322 section 2.2). */
+const headersOf = (raw: Uint8Array): ReadonlyMap<string, string> => {
+  const headers = new Map<string, string>();
+  const head = decodeText(raw, "utf-8", true).split(/(?:^|\r?\n)\r?\n/, 1)[0] ?? "";
+  for (const line of head.replace(/\r?\n[ \t]+/g, " ").split(/\r?\n/)) {
+    const colon = line.indexOf(":");
+    const name = line.slice(0, Math.max(colon, 0)).trim().toLowerCase();
+    if (name !== "" && !headers.has(name)) headers.set(name, line.slice(colon + 1).trim());
+  }
+  return headers;
+};
+
+const decodeWords = (text: string): string => libmime.decodeWords(text).toWellFormed().trim();
+
+/** What has been read of one address: words and quoted words, what stood in brackets, comments. */
+interface AddressDraft {
+  words: string;
+  angle: string | null;
+  comment: string;
+}
+
+const finished = ({ words, angle, comment }: AddressDraft): Address | null => {
+  const bare = words.replace(/\s+/g, " ").trim();
+  const isBareAddress = angle === null && /^\S+@\S+$/.test(bare);
+  const address = (isBareAddress ? bare : (angle ?? "")).replace(/\s+/g, "");
+  // Encoded words are decoded last, so that nothing they hide counts as an address.
+  const name = decodeWords(isBareAddress || bare === "" ? comment : bare);
+  if (address === "" && name === "") return null;
+  return { name: name === "" ? null : name, address: address === "" ? null : address };
+};
+
+/** The end of the comment that opens at `start`, nested ones included (RFC 5322 section 3.2.2). */
+const commentEnd = (text: string, start: number): number => {
+  let depth = 0;
+  for (let i = start; i < text.length; i += 1) {
+    const char = text.charAt(i);
+    if (char === "\\") i += 1;
+    else if (char === "(") depth += 1;
+    else if (char === ")" && (depth -= 1) === 0) return i;
+  }
+  return text.length;
+};
+
+const quotedEnd = (text: string, start: number): number => {
+  for (let i = start + 1; i < text.length; i += 1) {
+    if (text.charAt(i) === "\\") i += 1;
+    else if (text.charAt(i) === '"') return i;
+  }
+  return text.length;
+};
+
+const unescaped = (text: string): string => text.replace(/\\([\s\S])/g, "$1");
+
+/** An address list of RFC 5322 section 3.4; the members of groups without the groups' names. */
+const addressesOf = (text: string | undefined): Address[] => {
+  const list: Address[] = [];
+  if (text === undefined) return list;
+  const empty: AddressDraft = { words: "", angle: null, comment: "" };
+  let draft = { ...empty };
+  const close = (): void => {
+    const address = finished(draft);
+    if (address !== null) list.push(address);
+    draft = { ...empty };
+  };
+  for (let i = 0; i < text.length; i += 1) {
+    const char = text.charAt(i);
+    if (char === '"') {
+      const end = quotedEnd(text, i);
+      draft.words += unescaped(text.slice(i + 1, end));
+      i = end;
+    } else if (char === "(") {
+      const end = commentEnd(text, i);
+      draft.comment += unescaped(text.slice(i + 1, end));
+      i = end;
+    } else if (char === "<") {
+      const found = text.indexOf(">", i);
+      const end = found === -1 ? text.length : found;
+      draft.angle ??= text.slice(i + 1, end);
+      i = end;
+    } else if (char === "," || char === ";") close();
+    else if (char === ":") draft = { ...empty };
+    else draft.words += char;
+  }
+  close();
+  return list;
+};
+
+const MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+
+/** Hours from UTC of the zones that RFC 5322 section 4.3 still knows; any other name means UTC. */
+const ZONE_HOURS: ReadonlyMap<string, number> = new Map([
+  ["edt", -4],
+  ["est", -5],
+  ["cdt", -5],
+  ["cst", -6],
+  ["mdt", -6],
+  ["mst", -7],
+  ["pdt", -7],
+  ["pst", -8],
+]);
+
+const DATE =
+  /^(?:[a-z]+,? *)?(\d{1,2})[ -]+([a-z]{3})[a-z]*[ -]+(\d{2,4}) +(\d{1,2}):(\d{2})(?::(\d{2}))?(?: *([+-])(\d{2}):?(\d{2})| *([a-z]+))?/i;
+
+const fullYear = (digits: string): number => {
+  const year = Number(digits);
+  if (digits.length === 4) return year;
+  return digits.length === 2 && year < 50 ? 2000 + year : 1900 + year;
+};
+
+/** The Date header as ISO 8601, or null (RFC 5322 sections 3.3 and 4.3). */
+const dateOf = (text: string | undefined): string | null => {
+  const match = DATE.exec((text ?? "").slice(0, 200).replace(/\s+/g, " ").trim());
+  if (match === null) return null;
+  const number = (group: number): number => Number(match[group] ?? 0);
+  const month = MONTHS.indexOf((match[2] ?? "").toLowerCase()) + 1;
+  const [year, day] = [fullYear(match[3] ?? ""), number(1)];
+  const [hour, minute, second] = [number(4), number(5), number(6)];
+  if (month === 0 || hour > 23 || minute > 59 || second > 60 || number(9) > 59) return null;
+  const first = numberFromDay({ year, month, day: 1 });
+  const next = numberFromDay(
+    month === 12 ? { year: year + 1, month: 1, day: 1 } : { year, month: month + 1, day: 1 },
+  );
+  if (day < 1 || day > next - first) return null;
+  const named = (ZONE_HOURS.get((match[10] ?? "").toLowerCase()) ?? 0) * 60;
+  const signed = (number(8) * 60 + number(9)) * (match[7] === "-" ? -1 : 1);
+  const minutes = (first + day - 1) * 1440 + hour * 60 + minute - named - signed;
+  return isoFromMs((minutes * 60 + second) * 1000);
+};
+
+/**
+ * The envelope that a header tells, however much of it there is; all empty for no header at all. As in
+ * an ENVELOPE of IMAP (RFC 9051 section 7.5.2), From stands in for a missing Sender or Reply-To.
+ * Never throws.
+ */
+export const envelopeFromHeader = (raw: Uint8Array): Envelope => {
+  const headers = headersOf(raw);
+  const text = (name: string): string | null => headers.get(name) || null;
+  const subject = text("subject");
+  const from = addressesOf(headers.get("from"));
+  const orFrom = (list: Address[]): Address[] => (list.length > 0 ? list : from);
+  return {
+    messageId: text("message-id"),
+    inReplyTo: text("in-reply-to"),
+    subject: subject === null ? null : decodeWords(subject),
+    date: dateOf(headers.get("date")),
+    from,
+    sender: orFrom(addressesOf(headers.get("sender"))),
+    replyTo: orFrom(addressesOf(headers.get("reply-to"))),
+    to: addressesOf(headers.get("to")),
+    cc: addressesOf(headers.get("cc")),
+  };
+};

@@ -1,0 +1,146 @@
+// A row of imapflow's FETCH as the program's MessageMetadata. Promises to invent nothing: what the
+// server did not send, or sent unreadably, is null or empty. An adapter for its types alone, it
+// touches neither network nor clock. Called by the session adapter.
+import type {
+  FetchMessageObject,
+  MessageAddressObject,
+  MessageEnvelopeObject,
+  MessageStructureObject,
+} from "imapflow";
+import libmime from "libmime";
+import type { Address, BodyNode, Envelope, MessageMetadata } from "../core/message.ts";
+import { envelopeFromHeader } from "./header-envelope.ts";
+import type { BareMessage } from "./session.ts";
+
+/** Nodes below this depth are left out; imapflow itself reads no more than 100. */
+const MAX_DEPTH = 200;
+
+/** Of one header at most this much is decoded. */
+const MAX_HEADER_CHARS = 16_384;
+
+/**
+ * The Date header read by our own rules. The engine's date parser, which imapflow goes by, makes a date
+ * of "meeting 5" and reads a missing zone as the host's.
+ */
+const dateOf = (header: string | undefined): string | null =>
+  header === undefined ? null : envelopeFromHeader(Buffer.from(`Date: ${header}`)).date;
+
+const textOrNull = (value: string | undefined): string | null =>
+  value === undefined || value === "" ? null : value;
+
+/** Dovecot writes these where an address has no domain or no mailbox; the message never did. */
+const placeholder = (address: string): boolean =>
+  address.endsWith("@MISSING_DOMAIN") || address.startsWith("MISSING_MAILBOX@");
+
+const addresses = (list: readonly MessageAddressObject[] | undefined): Address[] =>
+  (list ?? []).map(({ name, address }) => {
+    const given = textOrNull(address);
+    if (given === null || !placeholder(given)) return { name: textOrNull(name), address: given };
+    const [mailbox] = given.split("@MISSING_DOMAIN");
+    return {
+      name: textOrNull(name) ?? (mailbox === given ? null : (mailbox ?? null)),
+      address: null,
+    };
+  });
+
+const envelopeOf = (envelope: MessageEnvelopeObject, date: string | undefined): Envelope => ({
+  messageId: textOrNull(envelope.messageId),
+  inReplyTo: textOrNull(envelope.inReplyTo),
+  subject: textOrNull(envelope.subject),
+  date: dateOf(date),
+  from: addresses(envelope.from),
+  sender: addresses(envelope.sender),
+  replyTo: addresses(envelope.replyTo),
+  to: addresses(envelope.to),
+  cc: addresses(envelope.cc),
+});
+
+type OpenNode = BodyNode & { children: BodyNode[] };
+
+const nodeOf = (node: MessageStructureObject, isRoot: boolean): OpenNode => {
+  const type = node.type.toLowerCase();
+  const single = !type.startsWith("multipart/");
+  const { parameters, dispositionParameters } = node;
+  return {
+    part: node.part ?? (isRoot && single ? "1" : ""),
+    type: /^[^/\s]+\/[^/\s]+$/.test(type) ? type : "application/octet-stream",
+    charset: textOrNull(parameters?.["charset"]),
+    encoding: textOrNull(node.encoding)?.toLowerCase() ?? "7bit",
+    sizeBytes: node.size ?? 0,
+    disposition: textOrNull(node.disposition)?.toLowerCase() ?? null,
+    filename: textOrNull(dispositionParameters?.["filename"]) ?? textOrNull(parameters?.["name"]),
+    contentId: textOrNull(node.id),
+    children: [],
+  };
+};
+
+/** The tree without recursion: its depth is the sender's choice. Attached messages stay leaves. */
+const structureOf = (root: MessageStructureObject): BodyNode => {
+  const top = nodeOf(root, true);
+  const waiting = [{ from: root, into: top, depth: 1 }];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { from, into, depth } = next;
+    if (!into.type.startsWith("multipart/") || depth >= MAX_DEPTH) continue;
+    for (const child of from.childNodes ?? []) {
+      const made = nodeOf(child, false);
+      into.children.push(made);
+      waiting.push({ from: child, into: made, depth: depth + 1 });
+    }
+  }
+  return top;
+};
+
+const headersOf = (block: Buffer | undefined): Map<string, string[]> => {
+  const found = new Map<string, string[]>();
+  const lines = (block?.toString("utf8") ?? "").replaceAll(/\r?\n(?=[ \t])/g, "").split(/\r?\n/);
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    if (colon <= 0) continue;
+    const name = line.slice(0, colon).trim().toLowerCase();
+    const value = line
+      .slice(colon + 1)
+      .trim()
+      .slice(0, MAX_HEADER_CHARS);
+    const values = found.get(name) ?? [];
+    values.push(libmime.decodeWords(value));
+    found.set(name, values);
+  }
+  return found;
+};
+
+const internalDateMs = (row: FetchMessageObject): number | null => {
+  const { internalDate } = row;
+  if (typeof internalDate !== "object") return null;
+  const ms = internalDate.getTime();
+  return Number.isFinite(ms) ? ms : null;
+};
+
+/**
+ * The row as metadata; null when it is no answer to our question (an unsolicited flag update, a
+ * message that is gone). Of the headers only `wanted` are kept, names in lower case; the header
+ * `date` must have been fetched for the envelope to have one.
+ */
+export const metadataOf = (
+  row: FetchMessageObject,
+  wanted: ReadonlySet<string>,
+): MessageMetadata | null => {
+  const receivedMs = internalDateMs(row);
+  if (!Number.isSafeInteger(row.uid) || receivedMs === null || row.size === undefined) return null;
+  const headers = headersOf(row.headers);
+  const date = headers.get("date")?.[0];
+  return {
+    uid: row.uid,
+    internalDateMs: receivedMs,
+    sizeBytes: row.size,
+    envelope: row.envelope === undefined ? null : envelopeOf(row.envelope, date),
+    structure: row.bodyStructure === undefined ? null : structureOf(row.bodyStructure),
+    headers: new Map([...headers].filter(([name]) => wanted.has(name))),
+  };
+};
+
+/** A row that was asked for date, size and the start of the header; null when it is no answer. */
+export const bareMessageOf = (row: FetchMessageObject): BareMessage | null => {
+  const receivedMs = internalDateMs(row);
+  if (receivedMs === null || row.size === undefined || !row.headers) return null;
+  return { internalDateMs: receivedMs, sizeBytes: row.size, header: row.headers };
+};

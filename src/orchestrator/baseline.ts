@@ -1,0 +1,223 @@
+// Where a folder's cursor stands before the first message is read: at first contact, and after the
+// server renumbered the folder (a changed UIDVALIDITY, or another account under the same id). Never a
+// flood of old mail, never a loss of mail that came in between (DESIGN section 4).
+import { createHmac } from "node:crypto";
+import { instantOf } from "../core/calendar.ts";
+import { MailError } from "../core/errors.ts";
+import type { StartFrom } from "../core/settings.ts";
+import { type UidRange, type UidSet, settle, subtract, uidSet, uidSetOf } from "../core/uid-set.ts";
+import type { FolderState } from "../mail/session.ts";
+import type { CursorRecord, TailEntry } from "../store/store.ts";
+import { commitSurely } from "./commit-outcomes.ts";
+import { tailHash } from "./deliver-message.ts";
+import type { FolderContext } from "./folder-context.ts";
+import { readMetadata } from "./read.ts";
+
+/** Mail this much older than the newest known is not taken for new after a reset. */
+const FLOOR_SLACK_MS = 24 * 3_600_000;
+
+/** A tail of this many entries reaches back no further than its oldest. */
+const FULL_TAIL = 1000;
+
+/** Metadata is read in batches of this size. */
+const BATCH = 500;
+
+const accountHash = ({ hmacKey, mailbox }: FolderContext): string =>
+  createHmac("sha256", hmacKey)
+    .update(`${mailbox.imap.host.toLowerCase()}\0${mailbox.imap.user}`)
+    .digest("base64url");
+
+/** The UIDs below UIDNEXT, or an error when the server's numbers cannot be used. */
+const usableFolder = (folder: FolderState): { uidvalidity: string; below: number } => {
+  if (folder.uidvalidity === "0" || folder.uidnext === null) {
+    throw new MailError("uidvalidity_invalid", "UIDVALIDITY", {
+      hint: "this server sends no usable UIDVALIDITY or UIDNEXT; the folder cannot be watched",
+    });
+  }
+  return { uidvalidity: folder.uidvalidity, below: folder.uidnext - 1 };
+};
+
+const everythingUpTo = (last: number): UidSet => uidSet([[1, last] satisfies UidRange]);
+
+const inBatches = (uids: readonly number[]): number[][] =>
+  Array.from({ length: Math.ceil(uids.length / BATCH) }, (_, index) =>
+    uids.slice(index * BATCH, (index + 1) * BATCH),
+  );
+
+/** UIDs whose INTERNALDATE is at or after `fromMs`; SEARCH knows only days, so dates are read. */
+const since = async (context: FolderContext, fromMs: number): Promise<readonly number[]> => {
+  const candidates = await context.connection.command("the search by date", (session) =>
+    session.searchSince(fromMs),
+  );
+  const found: number[] = [];
+  for (const batch of inBatches(candidates)) {
+    const rows = await readMetadata(context, batch, []);
+    found.push(...rows.filter((row) => row.internalDateMs >= fromMs).map(({ uid }) => uid));
+  }
+  return found;
+};
+
+const startDateMs = (context: FolderContext, date: string): number => {
+  const [year = 1970, month = 1, day = 1] = date.split("-").map(Number);
+  return instantOf({ year, month, day }, 0, context.hot.polling.timezone);
+};
+
+/** What is settled from the start, and since when the folder counts as watched. */
+const startOf = async (
+  context: FolderContext,
+  startFrom: StartFrom,
+  below: number,
+): Promise<{ settled: UidSet; firstContactMs: number }> => {
+  const all = everythingUpTo(below);
+  // INTERNALDATE knows whole seconds: mail of this very second must count as later.
+  const nowMs = Math.floor(context.clock.wallMs() / 1000) * 1000 - 1;
+  if (startFrom.kind === "now") return { settled: all, firstContactMs: nowMs };
+  if (startFrom.kind === "beginning") return { settled: [], firstContactMs: 0 };
+  const firstContactMs = startDateMs(context, startFrom.date);
+  const wanted = await since(context, firstContactMs);
+  return { settled: subtract(all, uidSetOf(wanted)), firstContactMs };
+};
+
+const firstContact = async (context: FolderContext, folder: FolderState): Promise<void> => {
+  const { mailbox, log, lease, memory } = context;
+  const { uidvalidity, below } = usableFolder(folder);
+  const { settled, firstContactMs } = await startOf(context, mailbox.startFrom, below);
+  const cursor: CursorRecord = {
+    mailbox: mailbox.id,
+    folder: mailbox.folder,
+    uidvalidity,
+    accountHash: accountHash(context),
+    firstContactMs,
+    ...settle({ settledUpTo: 0, settledAbove: [] }, settled),
+  };
+  await commitSurely(context, { mailbox: mailbox.id, fence: lease.fence, cursor });
+  memory.cursor = cursor;
+  log("mailbox.first_contact", {
+    mailbox: mailbox.id,
+    start_from: mailbox.startFrom.kind,
+    settled_up_to: cursor.settledUpTo,
+  });
+};
+
+/** Mail from before this instant was there before, whether the tail remembers it or not. */
+export const resetFloorMs = (tail: readonly TailEntry[], firstContactMs: number): number => {
+  const dates = tail.map(({ internalDateMs }) => internalDateMs);
+  // Reduced to a loop because a tail may hold more values than a call takes arguments.
+  const newest = dates.reduce((a, b) => Math.max(a, b), -Infinity);
+  const oldest = dates.reduce((a, b) => Math.min(a, b), Infinity);
+  return Math.max(
+    firstContactMs,
+    tail.length > 0 ? newest - FLOOR_SLACK_MS : -Infinity,
+    tail.length >= FULL_TAIL ? oldest : -Infinity,
+  );
+};
+
+/** A message of the renumbered folder that may be one we know. */
+export interface Candidate {
+  uid: number;
+  internalDateMs: number;
+  hash: string;
+}
+
+/**
+ * Tells known mail from new: each tail entry matches one message; of the others, those later than the
+ * floor are new and the older ones were never ours.
+ */
+export const matchTail = (
+  tail: readonly TailEntry[],
+  candidates: readonly Candidate[],
+  floorMs: number,
+): { matched: Candidate[]; fresh: Candidate[]; skipped: Candidate[] } => {
+  const left = new Map<string, number>();
+  for (const { hash } of tail) left.set(hash, (left.get(hash) ?? 0) + 1);
+  const matched: Candidate[] = [];
+  const fresh: Candidate[] = [];
+  const skipped: Candidate[] = [];
+  for (const candidate of candidates) {
+    const count = left.get(candidate.hash) ?? 0;
+    if (count > 0) {
+      left.set(candidate.hash, count - 1);
+      matched.push(candidate);
+    } else if (candidate.internalDateMs > floorMs) fresh.push(candidate);
+    else skipped.push(candidate);
+  }
+  return { matched, fresh, skipped };
+};
+
+const candidatesSince = async (
+  context: FolderContext,
+  sinceMs: number,
+): Promise<readonly Candidate[]> => {
+  const uids = await context.connection.command("the search after a reset", (session) =>
+    sinceMs > 0 ? session.searchSince(sinceMs) : session.searchFrom(1),
+  );
+  const found: Candidate[] = [];
+  for (const batch of inBatches(uids)) {
+    for (const row of await readMetadata(context, batch, [])) {
+      const { uid, internalDateMs, sizeBytes } = row;
+      const messageId = row.envelope?.messageId ?? null;
+      found.push({ uid, internalDateMs, hash: tailHash({ messageId, sizeBytes, internalDateMs }) });
+    }
+  }
+  return found;
+};
+
+/** The folder was renumbered: match what we settled before, keep what is new for the next cycles. */
+const reset = async (
+  context: FolderContext,
+  old: CursorRecord,
+  folder: FolderState,
+): Promise<void> => {
+  const { mailbox, log, lease, memory, metrics, store, clock } = context;
+  const { uidvalidity, below } = usableFolder(folder);
+  const sameAccount = old.accountHash === accountHash(context);
+  const tail = sameAccount ? await store.readTail(mailbox.id, mailbox.folder) : [];
+  const floorMs = resetFloorMs(tail, old.firstContactMs);
+  const candidates = await candidatesSince(context, floorMs);
+  const { matched, fresh } = matchTail(tail, candidates, floorMs);
+  const all = await context.connection.command("the count after a reset", (session) =>
+    session.searchFrom(1),
+  );
+  // Messages listed after SELECT lie above `below` and are left to the next look.
+  const freshUids = uidSetOf(fresh.map(({ uid }) => uid));
+  const settled = subtract(everythingUpTo(below), freshUids);
+  const kept = settle({ settledUpTo: 0, settledAbove: [] }, settled);
+  const cursor: CursorRecord = { ...old, ...kept, uidvalidity, accountHash: accountHash(context) };
+  const settledMs = clock.wallMs();
+  await commitSurely(context, {
+    mailbox: mailbox.id,
+    fence: lease.fence,
+    cursor,
+    tail: matched.map((candidate) => ({ ...candidate, settledMs })),
+    tailMatched: matched.map(({ hash }) => hash),
+  });
+  memory.cursor = cursor;
+  memory.pending = [];
+  memory.gaps = [];
+  const skipped = Math.max(0, all.length - matched.length - fresh.length);
+  const dropped = await store.dropStaleTodos(mailbox.id, lease.fence, uidvalidity);
+  if (dropped > 0) log("after_delivery.dropped", { mailbox: mailbox.id, count: dropped });
+  metrics.mailboxReset(mailbox.id, skipped);
+  const counts = { matched: matched.length, fresh: fresh.length, reset_skipped: skipped };
+  log("mailbox.reset", { mailbox: mailbox.id, same_account: sameAccount, ...counts });
+};
+
+/**
+ * Makes sure that the cursor in memory is one of this folder as it is numbered now; sets it at first
+ * contact, moves it after a reset. Rejects with `MailError` `uidvalidity_invalid` when the server's
+ * numbers cannot be used.
+ */
+export const ensureBaseline = async (context: FolderContext): Promise<CursorRecord> => {
+  const { memory, mailbox, store, connection } = context;
+  memory.cursor ??= await store.readCursor(mailbox.id, mailbox.folder);
+  const { folder } = await connection.session();
+  if (memory.cursor === null) await firstContact(context, folder);
+  else if (
+    memory.cursor.uidvalidity !== folder.uidvalidity ||
+    memory.cursor.accountHash !== accountHash(context)
+  ) {
+    await reset(context, memory.cursor, folder);
+  }
+  if (memory.cursor === null) throw new Error("a baseline was set and is missing");
+  return memory.cursor;
+};

@@ -1,0 +1,107 @@
+// Making outcomes durable. A commit that the store refuses is tried again with the same outcomes until
+// it succeeds or the lease is lost, so that nothing that was delivered is delivered again because of a
+// full disk. Called by the cycle; the only writer of the cursor.
+import { errorCode, FencedError, LeaseLostError } from "../core/errors.ts";
+import { MAX_COMMIT_BYTES } from "../core/limits.ts";
+import { type UidSet, settle, uidSetOf } from "../core/uid-set.ts";
+import { createBackoff } from "../resilience/backoff.ts";
+import type { Commit, CursorRecord } from "../store/store.ts";
+import type { Settling } from "./deliver-message.ts";
+import type { FolderContext } from "./folder-context.ts";
+import { acquit } from "./suspects.ts";
+
+/** Waits between tries of a refused commit. */
+const RETRY = { baseMs: 500, capMs: 10_000 };
+
+/**
+ * Commits, again and again, until the store takes it. Rejects with `LeaseLostError` when the lease is
+ * lost or a newer fence was issued meanwhile, and with an `AbortError` at the end of the grace period.
+ */
+export const commitSurely = async (context: FolderContext, commit: Commit): Promise<void> => {
+  const { clock, random, lease, log, memory, store, abort } = context;
+  const backoff = createBackoff(random, RETRY);
+  let failures = 0;
+  for (;;) {
+    await lease.assert();
+    try {
+      // After a refusal the store first shows, by an empty commit, that it takes writes again.
+      if (failures > 0) await store.commit({ mailbox: commit.mailbox, fence: commit.fence });
+      await store.commit(commit);
+      memory.commitFailing = false;
+      memory.progress += 1;
+      return;
+    } catch (error) {
+      if (error instanceof FencedError) throw new LeaseLostError("a newer fence was issued");
+      failures += 1;
+      memory.commitFailing = true;
+      memory.progress += 1;
+      log("commit.failed", { mailbox: commit.mailbox, code: errorCode(error), failures });
+      await clock.sleep(backoff.nextMs(), abort);
+      if (abort.aborted) throw new DOMException("the commit was given up", "AbortError");
+    }
+  }
+};
+
+/** Outcomes in groups whose payloads stay under the size of one commit. */
+const inGroups = (settlings: readonly Settling[]): Settling[][] => {
+  const groups: Settling[][] = [[]];
+  let bytes = 0;
+  for (const settling of settlings) {
+    const size = settling.spool.reduce((sum, { payload }) => sum + payload.length, 0);
+    if (bytes > 0 && bytes + size > MAX_COMMIT_BYTES) {
+      groups.push([]);
+      bytes = 0;
+    }
+    groups.at(-1)?.push(settling);
+    bytes += size;
+  }
+  return groups;
+};
+
+const isPresent = <T>(value: T | null): value is T => value !== null;
+
+/**
+ * Commits outcomes and the gaps that are ripe, in one transaction or a few; moves the cursor in memory
+ * after each. Counts and logs the outcomes once they are durable.
+ */
+export const commitOutcomes = async (
+  context: FolderContext,
+  settlings: readonly Settling[],
+  ripeGaps: UidSet,
+): Promise<void> => {
+  const { memory, mailbox, lease } = context;
+  let gaps = ripeGaps;
+  for (const group of inGroups(settlings)) {
+    const before = memory.cursor;
+    if (before === null) return;
+    const settled = settle(before, [...uidSetOf(group.map(({ uid }) => uid)), ...gaps]);
+    const cursor: CursorRecord = { ...before, ...settled };
+    await commitSurely(context, {
+      mailbox: mailbox.id,
+      fence: lease.fence,
+      cursor,
+      receipts: group.map(({ receipt }) => receipt),
+      spool: group.flatMap(({ spool }) => spool),
+      claims: group.map(({ claim }) => claim).filter(isPresent),
+      tail: group.map(({ tail }) => tail).filter(isPresent),
+    });
+    memory.cursor = cursor;
+    gaps = [];
+    for (const { uid } of group) acquit(memory, uid);
+    announce(context, group);
+  }
+};
+
+/** Tells metrics and log of outcomes that are durable. */
+const announce = (context: FolderContext, settlings: readonly Settling[]): void => {
+  const { log, metrics, mailbox } = context;
+  for (const { receipt } of settlings) {
+    const { outcome, reduced, reason, uid, eventId } = receipt;
+    metrics.messageSettled(mailbox.id, reduced ? "reduced" : outcome);
+    const fields = { mailbox: mailbox.id, uid, event_id: eventId };
+    if (reduced) log("message.reduced", { ...fields, reason });
+    if (outcome === "gone") log("message.gone", fields);
+    if (outcome === "filtered") log("message.filtered", { ...fields, reason });
+    if (outcome === "delivered") log("message.delivered", fields);
+  }
+};

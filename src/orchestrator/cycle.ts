@@ -1,0 +1,174 @@
+// One look at one folder, as DESIGN section 2 draws it: look, metadata, rules on the envelope, bodies,
+// rules on the body, webhooks, one fenced commit, flags. At most 64 messages; when it resolves, what it
+// delivered is committed. Called by the poller's loop.
+import { type StepTimer, createStepTimer } from "../app-logging/step-timings.ts";
+import { MAX_UNCOMMITTED } from "../core/limits.ts";
+import type { Message } from "../core/message.ts";
+import type { CycleResult } from "../core/outcome.ts";
+import type { UidSet } from "../core/uid-set.ts";
+import { wantedHeaders } from "../rules/match.ts";
+import { settleAfterDelivery } from "./after-delivery.ts";
+import { ensureBaseline } from "./baseline.ts";
+import { commitOutcomes } from "./commit-outcomes.ts";
+import { type Settling, deliverMessage, gone } from "./deliver-message.ts";
+import type { FolderContext } from "./folder-context.ts";
+import { look } from "./look.ts";
+import { type Wanted, readBodies, readMetadata, sortMissing } from "./read.ts";
+import { type Sifted, sift } from "./sift.ts";
+import { givenUpReason, recordReading } from "./suspects.ts";
+
+/** Bodies are read in groups of about this many octets, so that a group fits in memory easily. */
+const GROUP_BYTES = 8 * 1024 * 1024;
+
+/** The end of one message's delivery; a rejection waits here until the others have ended. */
+type End = { settling: Settling } | { error: unknown };
+
+/** Messages being delivered, and the first thing that stops the batch. */
+interface Batch {
+  ends: Promise<End>[];
+  settled: Settling[];
+  missing: number[];
+  failure: unknown;
+}
+
+const groupsByBytes = (wanted: readonly Wanted[]): Wanted[][] => {
+  const groups: Wanted[][] = [];
+  let bytes = Infinity;
+  for (const one of wanted) {
+    if (bytes + one.expectedBytes > GROUP_BYTES) {
+      groups.push([]);
+      bytes = 0;
+    }
+    groups.at(-1)?.push(one);
+    bytes += one.expectedBytes;
+  }
+  return groups;
+};
+
+const launcher = (
+  context: FolderContext,
+  sifted: Sifted,
+  batch: Batch & { timer: StepTimer },
+): ((message: Message) => void) => {
+  return (message) => {
+    // After a stop nothing new is sent: the message stays unsettled, for the next process.
+    if (context.stop.aborted) return;
+    const notes = sifted.notes.get(message.uid) ?? { claim: null, sentBefore: null };
+    const delivery = deliverMessage(context, message, { ...notes, steps: batch.timer.totals() });
+    batch.ends.push(
+      delivery.then(
+        (settling): End => {
+          context.memory.progress += 1;
+          return { settling };
+        },
+        (error: unknown): End => ({ error }),
+      ),
+    );
+  };
+};
+
+/** Reads bodies group by group and sends each message as soon as it is whole. */
+const readAndSend = async (
+  context: FolderContext,
+  sifted: Sifted,
+  batch: Batch & { timer: StepTimer },
+): Promise<void> => {
+  const launch = launcher(context, sifted, batch);
+  for (const message of sifted.reduced) launch(message);
+  for (const group of groupsByBytes(sifted.wanted)) {
+    if (context.stop.aborted) return;
+    const bytes = group.reduce((sum, { expectedBytes }) => sum + expectedBytes, 0);
+    const release = await context.bytesInFlight.acquire(bytes, context.abort);
+    const first = batch.ends.length;
+    try {
+      await context.lease.assert();
+      const missing = await batch.timer.time("read", () => readBodies(context, group, launch));
+      batch.missing.push(...missing);
+    } finally {
+      void Promise.all(batch.ends.slice(first)).then(release);
+    }
+  }
+};
+
+/** Waits for every delivery; the settled ones count whatever became of the others. */
+const gather = async (batch: Batch): Promise<void> => {
+  for (const end of await Promise.all(batch.ends)) {
+    if ("settling" in end) batch.settled.push(end.settling);
+    else batch.failure ??= end.error;
+  }
+};
+
+/** Takes `uids` from metadata to a commit; what came to an end is committed even if another failed. */
+const takeBatch = async (
+  context: FolderContext,
+  uids: readonly number[],
+  options: { timer: StepTimer; ripeGaps: UidSet; forced: boolean },
+): Promise<void> => {
+  const { timer, ripeGaps, forced } = options;
+  const batch = { ends: [], settled: [], missing: [], failure: undefined, timer } as Batch & {
+    timer: StepTimer;
+  };
+  try {
+    if (uids.length > 0) await recordReading(context, uids);
+    await context.lease.assert();
+    const plain = uids.filter((uid) => givenUpReason(context.memory, uid) === null);
+    const headers = wantedHeaders(context.hot.rules);
+    const rows =
+      plain.length === 0
+        ? []
+        : await timer.time("metadata", () => readMetadata(context, plain, headers));
+    const known = new Set(rows.map(({ uid }) => uid));
+    batch.missing.push(...plain.filter((uid) => !known.has(uid)));
+    const sifted = await timer.time("rules", () => sift(context, { uids, rows, forced }));
+    batch.settled.push(...sifted.settled);
+    await readAndSend(context, sifted, batch);
+    const expunged = await sortMissing(context, batch.missing);
+    if (!forced) batch.settled.push(...expunged.map((uid) => gone(context, uid)));
+    else await context.store.clearRedeliveries(context.mailbox.id, context.lease.fence, expunged);
+  } catch (error) {
+    batch.failure ??= error;
+  }
+  await timer.time("deliver", () => gather(batch));
+  if (batch.settled.length > 0 || ripeGaps.length > 0) {
+    await timer.time("commit", () => commitOutcomes(context, batch.settled, ripeGaps));
+  }
+  if (batch.failure !== undefined) throw batch.failure;
+};
+
+/** Messages that an operator asked to send again. */
+const redeliver = async (context: FolderContext, timer: StepTimer): Promise<void> => {
+  const asked = await context.store.readRedeliveries(context.mailbox.id);
+  const uids = asked.slice(0, MAX_UNCOMMITTED);
+  if (uids.length > 0) await takeBatch(context, uids, { timer, ripeGaps: [], forced: true });
+};
+
+const isSpoolFull = async ({ store, limits }: FolderContext): Promise<boolean> => {
+  const { rows, bytes } = await store.spoolUsage();
+  return rows >= limits.spoolRows || bytes >= limits.spoolBytes;
+};
+
+/**
+ * One cycle. Rejects with `MailError`, `DeadlineError`, `SuspectError`, `LeaseLostError` or an
+ * `AbortError`; what was settled before is committed all the same.
+ */
+export const runCycle = async (context: FolderContext): Promise<CycleResult> => {
+  const { clock, metrics, memory, lease, log, mailbox } = context;
+  const startedMs = clock.monoMs();
+  const timer = createStepTimer(clock, metrics);
+  await lease.assert();
+  const cursor = await timer.time("connect", () => ensureBaseline(context));
+  if (await isSpoolFull(context)) return { kind: "full" };
+  await redeliver(context, timer);
+  const seen = await timer.time("look", () => look(context, memory.cursor ?? cursor));
+  if (seen.uids.length > 0 || seen.ripeGaps.length > 0) {
+    await takeBatch(context, seen.uids, { timer, ripeGaps: seen.ripeGaps, forced: false });
+  }
+  await timer.time("after_delivery", () => settleAfterDelivery(context));
+  metrics.cycle((clock.monoMs() - startedMs) / 1000);
+  if (seen.uids.length > 0) {
+    log("cycle.finished", { mailbox: mailbox.id, taken: seen.uids.length, ...timer.totals() });
+  }
+  // What was taken and not settled (postponed, suspect) is looked at again at once, too.
+  const left = seen.more || memory.pending.some((uid) => uid > (memory.cursor?.settledUpTo ?? 0));
+  return { kind: left && !context.stop.aborted ? "more" : "idle" };
+};

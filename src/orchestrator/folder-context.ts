@@ -1,0 +1,101 @@
+// What one cycle works with: the parts of the daemon, the settings in force and the little that is
+// remembered of a folder between cycles. Made once per mailbox by the daemon; holds no message.
+import type { Log } from "../app-logging/logger.ts";
+import type { Metrics } from "../app-logging/metrics.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Unreadable } from "../core/message.ts";
+import type { Limits } from "../core/limits.ts";
+import type { Random } from "../core/random.ts";
+import type { MailboxSettings, PollingSettings, Rule, WebhookSettings } from "../core/settings.ts";
+import type { Lease } from "../lock/poller-lock.ts";
+import type { Connection } from "../mail/connection.ts";
+import type { Gate } from "../resilience/gate.ts";
+import type { CompiledRule } from "../rules/compile.ts";
+import type { CursorRecord, Store } from "../store/store.ts";
+import type { Deliver } from "../webhook/deliver.ts";
+import type { Destinations } from "../webhook/destinations.ts";
+import type { GapMemory } from "./look.ts";
+
+/** The hot settings of one cycle, with their rules compiled. */
+export interface HotInForce {
+  polling: PollingSettings;
+  webhook: WebhookSettings;
+  /** Rules that can be used, in order. */
+  rules: readonly CompiledRule[];
+  /** The same as configured, to look a destination up by id. */
+  configuredRules: readonly Rule[];
+}
+
+/** How often reading a message failed while it was read alone. */
+export interface Strikes {
+  closed: number;
+  late: number;
+}
+
+/** What is remembered of a folder between cycles, in memory only. */
+export interface FolderMemory {
+  /** Listed by the last search and not yet taken. */
+  pending: number[];
+  gaps: GapMemory;
+  /** Messages that were being read when a command died; they are read one at a time. */
+  suspects: Map<number, Strikes>;
+  /** Messages that are given up: they become reduced events for this reason. */
+  reduced: Map<number, Unreadable>;
+  /** Reading UIDs are written down first, because the last process did not end cleanly. */
+  recordReading: boolean;
+  /** How often a UID was being read alone when a process ended. */
+  soloDeaths: Map<number, number>;
+  /** The cursor as committed last; null: not read yet, or never set. */
+  cursor: CursorRecord | null;
+  /** When the folder was last proved to be seen (wall time). */
+  lastProofMs: number | null;
+  /** Counts everything that shows progress, for the cycle's watch. */
+  progress: number;
+  /** Did the last wait end by news from the server? */
+  pushed: boolean;
+  /** The store refused a commit and is being tried again. */
+  commitFailing: boolean;
+}
+
+/** Memory of a folder that was not looked at yet. */
+export const createFolderMemory = (): FolderMemory => ({
+  pending: [],
+  gaps: [],
+  suspects: new Map(),
+  reduced: new Map(),
+  recordReading: false,
+  soloDeaths: new Map(),
+  cursor: null,
+  lastProofMs: null,
+  progress: 0,
+  pushed: false,
+  commitFailing: false,
+});
+
+/** Parts of the daemon that all mailboxes share. */
+export interface SharedParts {
+  clock: Clock;
+  random: Random;
+  log: Log;
+  metrics: Metrics;
+  store: Store;
+  deliver: Deliver;
+  destinations: Destinations;
+  /** Bytes of bodies in memory, whole process. */
+  bytesInFlight: Gate;
+  limits: Limits;
+  hmacKey: Uint8Array;
+}
+
+/** Everything one cycle of one mailbox works with. */
+export interface FolderContext extends SharedParts {
+  mailbox: MailboxSettings;
+  connection: Connection;
+  memory: FolderMemory;
+  hot: HotInForce;
+  lease: Lease;
+  /** Asked to stop: begin nothing new, finish what is in flight. */
+  stop: AbortSignal;
+  /** Aborted when work must end now: lost lease, overdue cycle, end of the grace period. */
+  abort: AbortSignal;
+}

@@ -1,0 +1,223 @@
+// Reading messages: metadata first, then of each wanted message only the text parts, only as far as
+// the limits go. What the server no longer has is told apart from what it would not show.
+import { errorCode } from "../core/errors.ts";
+import { eventId } from "../core/event-id.ts";
+import type { Message, MessageMetadata, Unreadable } from "../core/message.ts";
+import { uidSetOf } from "../core/uid-set.ts";
+import { type ReceivedPart, assembleBody, firstRanges, moreRanges } from "../mail/body.ts";
+import type { ReadingDeadline } from "../mail/connection.ts";
+import { type FetchPlan, planFetch } from "../mail/fetch-plan.ts";
+import { envelopeFromHeader } from "../mail/header-envelope.ts";
+import { extractLinks } from "../mail/links.ts";
+import type { PartRange, PartsReceived } from "../mail/session.ts";
+import type { FolderContext } from "./folder-context.ts";
+import { strike, suspecting } from "./suspects.ts";
+
+/** Of a message that cannot be read otherwise, this much of its header is. */
+const HEADER_BYTES = 16 * 1024;
+
+/** A message whose body is wanted. */
+export interface Wanted {
+  metadata: MessageMetadata;
+  plan: FetchPlan;
+  ranges: readonly PartRange[];
+  /** Octets it may bring, before decoding. */
+  expectedBytes: number;
+}
+
+const deadlineOf = ({ limits }: FolderContext, messages: number): ReadingDeadline => ({
+  totalMs: limits.messageTimeoutMs * messages,
+  minBytesPerSecond: limits.minBytesPerSecond,
+});
+
+/**
+ * Which of the messages that a FETCH did not bring are gone: a UID SEARCH does not list them either.
+ * The others are held against, as if they had ended the command.
+ */
+export const sortMissing = async (
+  context: FolderContext,
+  missing: readonly number[],
+): Promise<readonly number[]> => {
+  if (missing.length === 0) return [];
+  const there = new Set(
+    await context.connection.command("the search for missing messages", (session) =>
+      session.searchUids(uidSetOf(missing)),
+    ),
+  );
+  const unshown = missing.filter((uid) => there.has(uid));
+  if (unshown.length > 0) strike(context.memory, unshown, false);
+  return missing.filter((uid) => !there.has(uid));
+};
+
+/** Metadata of those of `uids` that the server shows. Throws `SuspectError`. */
+export const readMetadata = (
+  context: FolderContext,
+  uids: readonly number[],
+  headers: readonly string[],
+): Promise<readonly MessageMetadata[]> =>
+  suspecting(context, uids, () =>
+    context.connection.command(
+      "reading metadata",
+      (session) => session.fetchMetadata(uids, headers),
+      deadlineOf(context, uids.length),
+    ),
+  );
+
+/** The message a metadata row stands for, without anything of its body yet. */
+export const messageOf = (context: FolderContext, metadata: MessageMetadata): Message => {
+  const { mailbox, memory } = context;
+  const uidvalidity = memory.cursor?.uidvalidity ?? "0";
+  const key = { mailbox: mailbox.id, folder: mailbox.folder, uidvalidity, uid: metadata.uid };
+  return {
+    ...key,
+    eventId: eventId(key),
+    internalDateMs: metadata.internalDateMs,
+    sizeBytes: metadata.sizeBytes,
+    envelope: metadata.envelope ?? envelopeFromHeader(new Uint8Array()),
+    headers: metadata.headers,
+    text: null,
+    html: null,
+    links: [],
+    attachments: [],
+    truncated: [],
+    unreadable: null,
+  };
+};
+
+/** The reduced event of a message: what its metadata or its header's first octets tell, no body. */
+export const reducedMessage = (
+  context: FolderContext,
+  metadata: MessageMetadata,
+  unreadable: Unreadable,
+): Message => ({ ...messageOf(context, metadata), unreadable });
+
+/**
+ * Metadata made from the header's first octets, for a message whose ENVELOPE cannot be had. Null when
+ * the message is gone. When even this ends the connection, the event goes out without an envelope.
+ */
+export const readBareMetadata = async (
+  context: FolderContext,
+  uid: number,
+): Promise<MessageMetadata | null> => {
+  const none = { uid, internalDateMs: 0, sizeBytes: 0, structure: null, headers: new Map() };
+  try {
+    const bare = await context.connection.command("reading a header", (session) =>
+      session.fetchHeader(uid, HEADER_BYTES),
+    );
+    if (bare === null) return null;
+    const { internalDateMs, sizeBytes, header } = bare;
+    return { ...none, internalDateMs, sizeBytes, envelope: envelopeFromHeader(header) };
+  } catch (error) {
+    if (context.abort.aborted) throw error;
+    context.log("message.suspect", { mailbox: context.mailbox.id, uid, code: errorCode(error) });
+    return { ...none, envelope: null };
+  }
+};
+
+/** What of the body to fetch; `null` when its structure cannot be used. */
+export const wantBody = (context: FolderContext, metadata: MessageMetadata): Wanted | null => {
+  if (metadata.structure === null) return null;
+  const plan = planFetch(metadata.structure, context.limits);
+  if (plan.tooDeep) return null;
+  const ranges = firstRanges(plan, context.limits);
+  const expectedBytes = ranges.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+  return { metadata, plan, ranges, expectedBytes };
+};
+
+/** The whole message, from the parts that were read. */
+const assemble = (
+  context: FolderContext,
+  { metadata, plan }: Wanted,
+  parts: ReadonlyMap<string, ReceivedPart>,
+): Message => {
+  const { limits, log, metrics, mailbox } = context;
+  const body = assembleBody(plan, parts, limits);
+  // A link that the cap cuts in two must not go out as half a link.
+  const cut = [body.truncated.includes("text"), body.htmlTruncated];
+  const { links, truncated } = extractLinks([body.text, body.html], limits.maxLinks, cut);
+  if (body.htmlTruncated) {
+    metrics.htmlTruncated();
+    log("message.html_truncated", {
+      mailbox: mailbox.id,
+      uid: metadata.uid,
+      limit_bytes: limits.maxHtmlBytes,
+    });
+  }
+  return {
+    ...messageOf(context, metadata),
+    text: body.text,
+    html: body.html,
+    links,
+    attachments: plan.attachments,
+    truncated: [...plan.truncated, ...body.truncated, ...(truncated ? ["links" as const] : [])],
+  };
+};
+
+/** What has arrived of a part: appended to what was there. */
+const append = (known: ReceivedPart | undefined, raw: Uint8Array, asked: number): ReceivedPart => ({
+  raw: known === undefined ? raw : Buffer.concat([known.raw, raw]),
+  complete: raw.length < asked,
+});
+
+/** One round of reading: the pieces asked for now, and what arrived in earlier rounds. */
+interface Reading {
+  wanted: Wanted;
+  ranges: readonly PartRange[];
+  parts: Map<string, ReceivedPart>;
+}
+
+const readRound = async (
+  context: FolderContext,
+  round: readonly Reading[],
+  ready: (message: Message) => void,
+): Promise<{ again: Reading[]; missing: number[] }> => {
+  const byUid = new Map(round.map((reading) => [reading.wanted.metadata.uid, reading]));
+  const again: Reading[] = [];
+  const received: PartsReceived = (uid, arrived) => {
+    const reading = byUid.get(uid);
+    if (reading === undefined) return;
+    byUid.delete(uid);
+    for (const { part, lengthBytes } of reading.ranges) {
+      const raw = arrived.get(part) ?? new Uint8Array();
+      reading.parts.set(part, append(reading.parts.get(part), raw, lengthBytes));
+    }
+    const ranges = moreRanges(reading.wanted.plan, reading.parts, context.limits);
+    context.memory.progress += 1;
+    if (ranges.length > 0) again.push({ ...reading, ranges });
+    else ready(assemble(context, reading.wanted, reading.parts));
+  };
+  const uids = [...byUid.keys()];
+  const requests = round.map(({ wanted, ranges }) => ({ uid: wanted.metadata.uid, ranges }));
+  await suspecting(context, uids, () =>
+    context.connection.command(
+      "reading bodies",
+      (session) => session.fetchParts(requests, received),
+      deadlineOf(context, uids.length),
+    ),
+  );
+  return { again, missing: [...byUid.keys()] };
+};
+
+/**
+ * Reads the bodies of `wanted` and hands each message to `ready` as soon as it is whole. Resolves with
+ * the UIDs that the server did not bring. Throws `SuspectError`.
+ */
+export const readBodies = async (
+  context: FolderContext,
+  wanted: readonly Wanted[],
+  ready: (message: Message) => void,
+): Promise<readonly number[]> => {
+  const missing: number[] = [];
+  let round: Reading[] = [];
+  for (const one of wanted) {
+    if (one.ranges.length === 0) ready(assemble(context, one, new Map()));
+    else round.push({ wanted: one, ranges: one.ranges, parts: new Map() });
+  }
+  while (round.length > 0) {
+    // Rounds after the first are for encodings that decoded to less than was foreseen.
+    const result = await readRound(context, round, ready);
+    missing.push(...result.missing);
+    round = result.again;
+  }
+  return missing;
+};

@@ -1,0 +1,57 @@
+// Opens SQLite through node:sqlite: a file of a data directory that only its owner can read, or plain
+// memory for tests and the simulator. Nothing is promised here but modes and pragmas; the tables belong
+// to sqlite/schema.ts. Called by daemon/, by the commands that read the state, and by tests.
+import { chmodSync, closeSync, existsSync, fchmodSync, mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import type { OpenSqlite, SqlDatabase } from "./sqlite-database.ts";
+
+/** The name of the database in its data directory. */
+export const DATABASE_FILE = "signalpost.db";
+
+// auto_vacuum counts only before the first page is written, and WAL mode writes it: the order matters.
+// Temporary structures stay in memory, because a statement journal on disk would hold payloads.
+const PRAGMAS = `
+  PRAGMA busy_timeout = 100;
+  PRAGMA auto_vacuum = INCREMENTAL;
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = FULL;
+  PRAGMA secure_delete = ON;
+  PRAGMA temp_store = MEMORY;
+`;
+
+const open = (path: string): SqlDatabase => {
+  const database = new DatabaseSync(path);
+  try {
+    database.exec(PRAGMAS);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+};
+
+/**
+ * Opens `signalpost.db` of `dataDir`; makes the directory 0700 and the files 0600, whatever the umask
+ * and whatever they were before. Throws the system's error (`EACCES`, `ENOSPC`, …) as it is when the
+ * directory cannot be used.
+ */
+export const openSqliteFile: OpenSqlite = (dataDir) => {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  chmodSync(dataDir, 0o700);
+  const path = join(dataDir, DATABASE_FILE);
+  // Made here and not by SQLite, whose own error would hide why; -wal and -shm inherit the mode.
+  const file = openSync(path, "a", 0o600);
+  try {
+    fchmodSync(file, 0o600);
+  } finally {
+    closeSync(file);
+  }
+  for (const side of [`${path}-wal`, `${path}-shm`]) {
+    if (existsSync(side)) chmodSync(side, 0o600);
+  }
+  return open(path);
+};
+
+/** A database that lives as long as the returned object. */
+export const openSqliteMemory = (): SqlDatabase => open(":memory:");

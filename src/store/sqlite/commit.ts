@@ -1,0 +1,77 @@
+// The fenced commit: cursor, tail, claims, receipts and spool rows in one transaction. After it, the
+// messages it names are settled for good; before it, nothing of them is. Called by the cycle.
+import { AppError } from "../../core/errors.ts";
+import { outcomeOfPairs, type PairState } from "../../core/outcome.ts";
+import type { Commit, Receipt, Store } from "../store.ts";
+import type { FencedTransaction } from "./fence.ts";
+import type { createClaims, createCursors, Tail } from "./folders.ts";
+import type { ReceiptWrites } from "./receipts.ts";
+import type { createForgetUids } from "./runs.ts";
+import type { SpoolWrites } from "./spool.ts";
+
+/** What a commit is made of. */
+export interface CommitParts {
+  fenced: FencedTransaction;
+  cursors: ReturnType<typeof createCursors>;
+  tail: Tail;
+  claims: ReturnType<typeof createClaims>;
+  receipts: ReceiptWrites;
+  spool: SpoolWrites;
+  forgetUids: ReturnType<typeof createForgetUids>;
+}
+
+/**
+ * The receipt of a message that was sent again. Pairs it delivered leave the spool; pairs of the former
+ * receipt that are still in the spool, for a destination no rule names any more, stay with the receipt.
+ */
+const mergeWithSpool = (spool: SpoolWrites, before: Receipt, receipt: Receipt): Receipt => {
+  const { eventId } = receipt;
+  const kept: Record<string, PairState> = {};
+  for (const destination of spool.destinationsOf(eventId)) {
+    const former = before.pairs[destination];
+    const present = receipt.pairs[destination];
+    if (present?.kind === "delivered") spool.remove({ eventId, destination });
+    if (present === undefined && former !== undefined) kept[destination] = former;
+  }
+  if (Object.keys(kept).length === 0) return receipt;
+  const pairs = { ...receipt.pairs, ...kept };
+  return { ...receipt, pairs, outcome: outcomeOfPairs(Object.values(pairs)) };
+};
+
+const writeReceipt = ({ receipts, spool }: CommitParts, receipt: Receipt): void => {
+  const before = receipts.find(receipt.eventId);
+  receipts.put(before, before === null ? receipt : mergeWithSpool(spool, before, receipt));
+};
+
+const writeFolder = ({ cursors, tail }: CommitParts, commit: Commit): void => {
+  const { cursor, fence, tail: entries = [], tailMatched = [] } = commit;
+  if (cursor !== undefined) {
+    cursors.put(cursor, fence);
+    tail.takeMatched(cursor, tailMatched);
+    tail.add(cursor, entries);
+  } else if (entries.length > 0 || tailMatched.length > 0) {
+    throw new AppError("store/no-cursor", "a commit with tail entries must carry the cursor", {
+      hint: "this is a bug of signalpost; please report it with this message",
+    });
+  }
+};
+
+/** The `commit` of the contract. */
+export const createCommit = (parts: CommitParts): Pick<Store, "commit"> => ({
+  commit: async (commit) => {
+    const { mailbox, fence, receipts = [], claims = [], spool = [] } = commit;
+    parts.fenced({ mailbox, fence }, () => {
+      writeFolder(parts, commit);
+      parts.claims.put(claims, Math.max(0, ...receipts.map(({ settledMs }) => settledMs)));
+      for (const receipt of receipts) writeReceipt(parts, receipt);
+      if (receipts.length > 0) {
+        parts.forgetUids(
+          mailbox,
+          receipts.map(({ uid }) => uid),
+        );
+      }
+      // Last, so that a crash before COMMIT can be placed exactly after them.
+      for (const entry of spool) parts.spool.put(entry);
+    });
+  },
+});

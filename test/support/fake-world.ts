@@ -1,0 +1,194 @@
+// A world for the daemon that is made of plain objects: one mail server, one receiver, one host, all
+// under a clock that the test moves. For tests of the whole daemon without a socket, a file or a timer.
+import { MailError } from "../../src/core/errors.ts";
+import type { BodyNode, Envelope, MessageMetadata } from "../../src/core/message.ts";
+import type { UidSet } from "../../src/core/uid-set.ts";
+import { contains } from "../../src/core/uid-set.ts";
+import type { Clock } from "../../src/core/clock.ts";
+import type { Ports } from "../../src/daemon/ports.ts";
+import type { MailSession, OpenSession } from "../../src/mail/session.ts";
+import type { HttpRequest, HttpResult, SendHttp } from "../../src/net/send-http.ts";
+import { openSqliteMemory } from "../../src/store/sqlite.adapter.ts";
+
+/** A message as the fake server keeps it. */
+export interface FakeMail {
+  uid: number;
+  subject: string;
+  text: string;
+  internalDateMs: number;
+}
+
+const envelopeOf = ({ uid, subject }: FakeMail): Envelope => ({
+  messageId: `<${uid}@fake.test>`,
+  inReplyTo: null,
+  subject,
+  date: null,
+  from: [{ name: null, address: "sender@fake.test" }],
+  sender: [],
+  replyTo: [],
+  to: [],
+  cc: [],
+});
+
+const structureOf = ({ text }: FakeMail): BodyNode => ({
+  part: "1",
+  type: "text/plain",
+  charset: "utf-8",
+  encoding: "7bit",
+  sizeBytes: Buffer.byteLength(text),
+  disposition: null,
+  filename: null,
+  contentId: null,
+  children: [],
+});
+
+const metadataOf = (mail: FakeMail): MessageMetadata => ({
+  uid: mail.uid,
+  internalDateMs: mail.internalDateMs,
+  sizeBytes: Buffer.byteLength(mail.text),
+  envelope: envelopeOf(mail),
+  structure: structureOf(mail),
+  headers: new Map(),
+});
+
+/** A mail server with one folder. */
+export const createFakeServer = (clock: Clock) => {
+  let mails: FakeMail[] = [];
+  let uidnext = 1;
+  let isDown = false;
+  const attempts: number[] = [];
+  const arrivals = new Set<() => void>();
+  const deaths = new Set<() => void>();
+
+  const session = (): MailSession => {
+    let isDead = false;
+    const died = new Promise<never>((_, reject) => {
+      const die = (): void => {
+        isDead = true;
+        reject(new MailError("closed", "ECONNRESET"));
+      };
+      deaths.add(die);
+    });
+    died.catch(() => undefined);
+    const command = <T>(run: () => T): Promise<T> =>
+      isDead ? died : Promise.race([died, Promise.resolve().then(run)]);
+    return {
+      folder: {
+        uidvalidity: "1",
+        uidnext,
+        canIdle: true,
+        canUidExpunge: true,
+        canMove: true,
+      },
+      searchFrom: (from) =>
+        command(() => mails.filter(({ uid }) => uid >= from).map(({ uid }) => uid)),
+      searchUids: (uids: UidSet) =>
+        command(() => mails.filter(({ uid }) => contains(uids, uid)).map(({ uid }) => uid)),
+      searchSince: (sinceMs) =>
+        command(() => mails.filter((m) => m.internalDateMs >= sinceMs).map(({ uid }) => uid)),
+      fetchMetadata: (uids) =>
+        command(() => mails.filter(({ uid }) => uids.includes(uid)).map(metadataOf)),
+      fetchHeader: () => command(() => null),
+      fetchParts: (requests, received) =>
+        command(() => {
+          for (const { uid } of requests) {
+            const mail = mails.find((one) => one.uid === uid);
+            if (mail !== undefined) received(uid, new Map([["1", Buffer.from(mail.text)]]));
+          }
+        }),
+      waitForMail: (stop) =>
+        Promise.race([
+          died,
+          new Promise<"news" | "quiet">((resolve) => {
+            const news = (): void => resolve("news");
+            arrivals.add(news);
+            const quiet = (): void => {
+              arrivals.delete(news);
+              resolve("quiet");
+            };
+            if (stop.aborted) quiet();
+            else stop.addEventListener("abort", quiet, { once: true });
+          }),
+        ]),
+      addFlag: () => command(() => undefined),
+      move: () => command(() => undefined),
+      expunge: () => command(() => undefined),
+      bytesRead: () => 0,
+      close: () => Promise.resolve(),
+      destroy: () => {
+        isDead = true;
+      },
+    };
+  };
+
+  const openSession: OpenSession = async () => {
+    attempts.push(clock.monoMs());
+    if (isDown) throw new MailError("unreachable", "ECONNREFUSED");
+    return session();
+  };
+
+  return {
+    openSession,
+    /** When each connection was tried, by the monotonic clock. */
+    attempts,
+    deliver: (subject: string, text: string): void => {
+      mails.push({ uid: uidnext, subject, text, internalDateMs: clock.wallMs() });
+      uidnext += 1;
+      for (const news of arrivals) news();
+      arrivals.clear();
+    },
+    expunge: (gone: number): void => {
+      mails = mails.filter(({ uid }) => uid !== gone);
+    },
+    /** Down: living sessions die, new ones are refused. */
+    setDown: (down: boolean): void => {
+      isDown = down;
+      if (!down) return;
+      for (const die of deaths) die();
+      deaths.clear();
+    },
+  };
+};
+
+/** A receiver that answers what the test says; keeps every request. */
+export const createFakeReceiver = () => {
+  const requests: HttpRequest[] = [];
+  let answer: () => HttpResult = () => ({ kind: "answered", status: 200, retryAfter: null });
+  const sendHttp: SendHttp = async (request) => {
+    requests.push(request);
+    return answer();
+  };
+  return {
+    sendHttp,
+    requests,
+    answerWith: (next: () => HttpResult): void => {
+      answer = next;
+    },
+  };
+};
+
+/** Ports over the fake world; `lines` keeps every log line, parsed. */
+export const createFakePorts = (
+  world: Pick<Ports, "clock" | "random" | "openSession" | "sendHttp">,
+): { ports: Ports; lines: Record<string, unknown>[]; exits: number[] } => {
+  const lines: Record<string, unknown>[] = [];
+  const exits: number[] = [];
+  const held = new Set<string>();
+  const ports: Ports = {
+    ...world,
+    openSqlite: () => openSqliteMemory(),
+    takeLocalLock: (path) => {
+      if (held.has(path)) return { kind: "busy" };
+      held.add(path);
+      const release = (): void => void held.delete(path);
+      return { kind: "held", lock: { stillInPlace: () => true, release } };
+    },
+    readConfigFile: () => null,
+    serveHttp: () => Promise.resolve({ port: 1, close: () => Promise.resolve() }),
+    watchEventLoop: () => ({ maxDelaySeconds: () => 0, stop: () => undefined }),
+    writeLog: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>),
+    droppedLogLines: () => 0,
+    exit: (code) => void exits.push(code),
+  };
+  return { ports, lines, exits };
+};
