@@ -14,25 +14,21 @@ const FLUSH_MS = 500;
 export interface LogSink {
   writeLog: WriteLog;
   /**
-   * Waits until everything is written, at most 500 ms, and closes; later lines are dropped. End the
+   * Waits until everything is written, at most 500 ms, and closes; later lines are lost. End the
    * process by `_exit` afterwards: a write that is stuck holds up any other way.
    */
   end(): Promise<void>;
 }
 
-/** Opens standard output for log lines. `onDropped` is called for each line that is dropped. */
+/** Opens standard output for log lines. `onDropped` is called for each line lost; it must not log. */
 export const createLogSink = ({ onDropped }: { onDropped: () => void }): LogSink => {
-  const out = pino.destination({ dest: 1, sync: false, maxLength: BUFFER_BYTES });
+  const out = pino.destination({ dest: 1, sync: false });
   let waitingBytes = 0;
   let isOpen = true;
   let whenWritten: () => void = () => undefined;
   out.on("write", (written: number) => {
     waitingBytes -= written;
     if (waitingBytes <= 0) whenWritten();
-  });
-  out.on("drop", (line: string) => {
-    waitingBytes -= Buffer.byteLength(line);
-    onDropped();
   });
   // A reader that is gone or a disk that is full must not end the poller; nobody is left to tell.
   out.on("error", (error: unknown) => {
@@ -42,9 +38,12 @@ export const createLogSink = ({ onDropped }: { onDropped: () => void }): LogSink
 
   return {
     writeLog(line) {
-      if (!isOpen) return onDropped();
       const text = `${line}\n`;
-      waitingBytes += Buffer.byteLength(text);
+      const sizeBytes = Buffer.byteLength(text);
+      if (!isOpen || waitingBytes + sizeBytes > BUFFER_BYTES) {
+        return onDropped();
+      }
+      waitingBytes += sizeBytes;
       out.write(text);
     },
     async end() {

@@ -50,7 +50,7 @@ describe("the log sink", () => {
     expect([dropped, code]).toEqual(["0", 0]);
   });
 
-  test("drops and counts lines when its reader is stuck, while the loop goes on and the end comes", async () => {
+  test("drops and counts lines while its reader is stuck; the loop goes on and the end comes", async () => {
     const child = start(`
       const line = "x".repeat(1023);
       let turns = 0;
@@ -70,6 +70,27 @@ describe("the log sink", () => {
     expect(dropped).toBeLessThan(4000);
   });
 
+  test("writes again once its reader is back", async () => {
+    const child = start(`
+      const line = "x".repeat(1023);
+      for (let n = 0; n < 3000; n += 1) sink.writeLog(line);
+      tell(dropped);
+      let before;
+      do {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        before = dropped;
+        sink.writeLog("back");
+      } while (dropped > before);
+      await sink.end();
+      exitProcess(0);`);
+    // Nothing is read before the child has told how much it had to drop.
+    const [told] = await once(child.stdio[3] as NodeJS.ReadableStream, "data");
+    const [out, code] = await Promise.all([readAll(child, 1), exitCode(child)]);
+    expect(Number(told)).toBeGreaterThan(0);
+    expect(code).toBe(0);
+    expect(out.trimEnd().split("\n").at(-1)).toBe("back");
+  });
+
   test("outlives a reader that is gone", async () => {
     const child = start(`
       for (let n = 0; n < 20; n += 1) {
@@ -85,15 +106,18 @@ describe("the log sink", () => {
     expect(JSON.parse(told)).toBeGreaterThan(0);
   });
 
-  test("ends at once when nothing was written, and counts later lines as dropped", async () => {
+  test("ends at once when nothing was written, and takes no line afterwards", async () => {
     const child = start(`
       await sink.end();
       await sink.end();
       sink.writeLog("{}");
       tell(dropped);
       exitProcess(0);`);
-    const [told, code] = await Promise.all([readAll(child, 3), exitCode(child)]);
-    child.stdout?.destroy();
-    expect([told, code]).toEqual(["1", 0]);
+    const [out, told, code] = await Promise.all([
+      readAll(child, 1),
+      readAll(child, 3),
+      exitCode(child),
+    ]);
+    expect([out, told, code]).toEqual(["", "1", 0]);
   });
 });

@@ -47,7 +47,7 @@ describe("the metrics", () => {
     metrics.lockAcquisition("acquired");
     metrics.reconnect("default", "unreachable");
     metrics.htmlTruncated();
-    metrics.logLinesDropped(1);
+    metrics.logLinesDropped(4);
     metrics.leaseFence("default", 17);
     metrics.spool({ waiting: 2, parked: 1, bytes: 900 });
     expect(await lines(metrics)).toEqual(
@@ -63,7 +63,7 @@ describe("the metrics", () => {
         'signalpost_lock_acquisitions_total{result="acquired"} 1',
         'signalpost_imap_reconnects_total{mailbox="default",reason="unreachable"} 1',
         "signalpost_html_truncations_total 1",
-        "signalpost_log_lines_dropped_total 1",
+        "signalpost_log_lines_dropped_total 4",
         'signalpost_lease_fence{mailbox="default"} 17',
         'signalpost_spool_entries{state="waiting"} 2',
         'signalpost_spool_entries{state="parked"} 1',

@@ -45,28 +45,26 @@ export interface Metrics {
 const SECONDS = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10, 60, 300, 900];
 
 /** A gauge without labels that is read at each scrape. */
-const createReadGauge = (registry: Registry, name: string, help: string) => {
+const createReadGauge = (registers: Registry[], name: string, help: string) => {
   let read = (): number => 0;
-  const gauge = new Gauge({
-    name,
+  const gauge: Gauge = new Gauge({
+    name: `signalpost_${name}`,
     help,
-    registers: [registry],
-    collect() {
-      gauge.set(read());
-    },
+    registers,
+    collect: () => gauge.set(read()),
   });
   return (next: () => number): void => {
     read = next;
   };
 };
 
-const createProofAges = (registry: Registry) => {
+const createProofAges = (registers: Registry[]) => {
   const reads = new Map<string, () => number | null>();
   const gauge = new Gauge({
     name: "signalpost_last_proof_age_seconds",
     help: "Seconds since we last proved that we see the mailbox.",
     labelNames: ["mailbox"],
-    registers: [registry],
+    registers,
     collect() {
       gauge.reset();
       for (const [mailbox, read] of reads) {
@@ -75,7 +73,7 @@ const createProofAges = (registry: Registry) => {
       }
     },
   });
-  return { gauge, reads };
+  return reads;
 };
 
 const createCounters = (registers: Registry[]) => {
@@ -106,8 +104,7 @@ const createCounters = (registers: Registry[]) => {
   };
 };
 
-const createGauges = (registry: Registry) => {
-  const registers = [registry];
+const createGauges = (registers: Registry[]) => {
   const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
     new Gauge<L>({ name: `signalpost_${name}`, help, labelNames, registers });
   return {
@@ -128,28 +125,44 @@ const createGauges = (registry: Registry) => {
       buckets: SECONDS,
       registers,
     }),
+    proofAges: createProofAges(registers),
     eventLoopDelay: createReadGauge(
-      registry,
-      "signalpost_event_loop_delay_seconds",
+      registers,
+      "event_loop_delay_seconds",
       "Largest delay of the event loop since the last scrape.",
     ),
     bytesInFlight: createReadGauge(
-      registry,
-      "signalpost_bytes_in_flight",
+      registers,
+      "bytes_in_flight",
       "Bytes of message bodies in memory.",
     ),
-    proof: createProofAges(registry),
   };
+};
+
+/** What a metric with the label `mailbox` offers. */
+interface MailboxMetric {
+  get(): Promise<{ values: readonly { labels: object }[] }>;
+  remove(labels: Record<string, string>): void;
+}
+
+const forget = async (metric: MailboxMetric, mailbox: string): Promise<void> => {
+  const { values } = await metric.get();
+  for (const { labels } of values as readonly { labels: Record<string, string> }[]) {
+    if (labels["mailbox"] === mailbox) metric.remove(labels);
+  }
 };
 
 /** Builds the metrics of a process, in a registry of their own. */
 export const createMetrics = (): Metrics => {
   const registry = new Registry();
   const counters = createCounters([registry]);
-  const gauges = createGauges(registry);
+  const gauges = createGauges([registry]);
   const { messages, found, resets, resetSkipped, reconnects } = counters;
-  const { leaseState, leaseFence, proof } = gauges;
-  const ofMailbox = [messages, found, resets, resetSkipped, reconnects, leaseState, leaseFence];
+  const { leaseState, leaseFence, proofAges } = gauges;
+  const ofMailbox: readonly MailboxMetric[] = [
+    ...[messages, found, resets, resetSkipped, reconnects],
+    ...[leaseState, leaseFence],
+  ];
   return {
     cycle(seconds) {
       counters.cycles.inc();
@@ -176,17 +189,12 @@ export const createMetrics = (): Metrics => {
     reconnect: (mailbox, reason) => reconnects.inc({ mailbox, reason }),
     htmlTruncated: () => counters.truncations.inc(),
     logLinesDropped: (count) => counters.dropped.inc(count),
-    lastProofAge: (mailbox, read) => void proof.reads.set(mailbox, read),
+    lastProofAge: (mailbox, read) => void proofAges.set(mailbox, read),
     eventLoopDelay: gauges.eventLoopDelay,
     bytesInFlight: gauges.bytesInFlight,
     async forgetMailbox(mailbox) {
-      proof.reads.delete(mailbox);
-      for (const metric of ofMailbox) {
-        const { values } = await metric.get();
-        for (const { labels } of values) {
-          if (labels.mailbox === mailbox) metric.remove(labels as Record<string, string>);
-        }
-      }
+      proofAges.delete(mailbox);
+      for (const metric of ofMailbox) await forget(metric, mailbox);
     },
     render: () => registry.metrics(),
   };

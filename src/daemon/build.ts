@@ -66,7 +66,7 @@ const runnerParts = async (
   { initial }: DaemonConfig,
   ports: Ports,
   made: { log: Log; metrics: Metrics; store: Store; configService: PollingConfigService },
-): Promise<RunnerParts> => {
+): Promise<Omit<RunnerParts, "wakeSpools">> => {
   const { clock, random, sendHttp, openSession, takeLocalLock } = ports;
   const { log, metrics, store, configService } = made;
   const { limits, lock } = initial.settings;

@@ -5,15 +5,18 @@ import type { Log } from "../app-logging/logger.ts";
 import type { Metrics } from "../app-logging/metrics.ts";
 import type { Clock } from "../core/clock.ts";
 import { errorCode } from "../core/errors.ts";
-import type { SpoolUsage, Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import type { Mailboxes } from "./mailbox/mailboxes.ts";
 import type { NodeStatus } from "./node-status.ts";
 
 /** A replay asked for by another process is seen within a second (DESIGN section 2). */
-const TICK_MS = 500;
+const TICK_MS = 800;
 
-const LIVE_EVERY_TICKS = 10;
-const HOUSEKEEPING_EVERY_TICKS = 120;
+/** The live row is written every 5 s. */
+const LIVE_EVERY_TICKS = 6;
+
+/** The store is trimmed about once a minute. */
+const HOUSEKEEPING_EVERY_TICKS = 75;
 
 /** Over so many parked deliveries, one warning. */
 const PARKED_LIMIT = 1000;
@@ -41,14 +44,24 @@ const createAlarm = (limit: number, raise: (count: number) => void): ((count: nu
   };
 };
 
-const wakeLoops = async (deps: TickerDeps, { parts }: SpoolUsage): Promise<void> => {
+/** Another process wrote: a replay, a redelivery, or rows of a mailbox that is gone. */
+const wakeLoops = async (deps: TickerDeps): Promise<void> => {
   const { store, mailboxes } = deps;
-  const waiting = new Set(parts.filter((part) => part.waiting > 0).map((part) => part.mailbox));
-  for (const id of waiting) {
-    if (mailboxes.has(id)) mailboxes.wakeSpool(id);
-    else await deps.parkOrphans(id);
-  }
+  mailboxes.wakeSpools();
   for (const id of await store.redeliveryMailboxes()) mailboxes.wakePoller(id);
+};
+
+/** The spool as metrics and alarms show it; orphaned rows are parked on the way. */
+const lookAtSpool = async (
+  deps: TickerDeps,
+  warnParked: (count: number) => void,
+): Promise<void> => {
+  const { rows, bytes, parts } = await deps.store.spoolUsage();
+  const parked = parts.reduce((sum, part) => sum + part.parked, 0);
+  deps.metrics.spool({ waiting: rows - parked, parked, bytes });
+  warnParked(parked);
+  const waiting = new Set(parts.filter((part) => part.waiting > 0).map((part) => part.mailbox));
+  for (const id of waiting) if (!deps.mailboxes.has(id)) await deps.parkOrphans(id);
 };
 
 /** Ticks until `stop` aborts. */
@@ -58,6 +71,8 @@ export const runTicker = async (deps: TickerDeps): Promise<void> => {
   const warnKeys = createAlarm(0, (count) => log("spool.key_missing", { count }));
 
   let dropped = 0;
+  // Differs at first, so that what was asked before the start is seen by the first tick.
+  let seenChanges: number | null = null;
 
   const tellDropped = (): void => {
     const count = deps.droppedLogLines() - dropped;
@@ -68,12 +83,11 @@ export const runTicker = async (deps: TickerDeps): Promise<void> => {
   };
 
   const tick = async (count: number): Promise<void> => {
-    const usage = await store.spoolUsage();
-    const parked = usage.parts.reduce((sum, part) => sum + part.parked, 0);
-    metrics.spool({ waiting: usage.rows - parked, parked, bytes: usage.bytes });
-    warnParked(parked);
-    await wakeLoops(deps, usage);
+    const changes = await store.foreignChanges();
+    if (changes !== seenChanges) await wakeLoops(deps);
+    seenChanges = changes;
     if (count % LIVE_EVERY_TICKS === 0) {
+      await lookAtSpool(deps, warnParked);
       const live = status.live();
       await store.writeNode(live.node, JSON.stringify(live), clock.wallMs());
     }

@@ -7,23 +7,26 @@ import type { Clock } from "../core/clock.ts";
 export interface SpoolLoopDeps {
   clock: Clock;
   stop: AbortSignal;
-  /** Works off what is due; resolves with how many entries changed. Does nothing without a lease. */
+  /**
+   * Works off what is due; resolves with the milliseconds until something may be due again (0: at
+   * once). Does nothing without a lease.
+   */
   work(): Promise<number>;
-  /** Waits until something may be due, at most `ms`. */
+  /** Waits so long, or until somebody says that something changed. */
   waitForWork(ms: number): Promise<void>;
   /** Logs an error; returns how long to wait. */
   failed(error: unknown): number;
 }
 
-/** The longest sleep; the daemon's ticker wakes the loop whenever something waits. */
-const LONGEST_WAIT_MS = 30_000;
+/** The longest sleep, in case nobody says anything. */
+const LONGEST_WAIT_MS = 60_000;
 
 /** Works the spool off until `stop` aborts. */
 export const backgroundSpoolLoop = async (deps: SpoolLoopDeps): Promise<void> => {
   while (!deps.stop.aborted) {
     try {
-      const changed = await deps.work();
-      if (changed === 0) await deps.waitForWork(LONGEST_WAIT_MS);
+      const restMs = await deps.work();
+      if (restMs > 0) await deps.waitForWork(Math.min(restMs, LONGEST_WAIT_MS));
     } catch (error) {
       if (deps.stop.aborted) return;
       await deps.clock.sleep(deps.failed(error), deps.stop);

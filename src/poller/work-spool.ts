@@ -31,6 +31,8 @@ export interface SpoolContext {
   webhook: WebhookSettings;
   rules: readonly Rule[];
   lease: Lease;
+  /** Other mailboxes may have something due now, too. */
+  wakeSpools(): void;
   /** Aborted when work must end now. */
   abort: AbortSignal;
 }
@@ -174,15 +176,33 @@ const write = async (context: SpoolContext, updates: readonly SpoolUpdate[]): Pr
   }
 };
 
+/** Milliseconds until an entry of this mailbox is due, or its destination may be probed again. */
+const restMs = async (context: SpoolContext): Promise<number> => {
+  const { clock, store, destinations, mailboxId } = context;
+  const blocked = destinations.blocked();
+  const dueMs = await store.nextDueMs(mailboxId, blocked);
+  const untilDueMs = dueMs === null ? Infinity : Math.max(0, dueMs - clock.wallMs());
+  const untilProbeMs = blocked.length === 0 ? Infinity : destinations.nextChangeMs();
+  // Never 0: a probe that another mailbox is making is due until it ends.
+  return Math.max(1, Math.min(untilDueMs, untilProbeMs));
+};
+
+/** A destination that works again gets all that waits for it at once, whatever it waited for. */
+const releaseClosed = async (context: SpoolContext): Promise<void> => {
+  const closed = context.destinations.takeClosed();
+  for (const id of closed) await context.store.makeDue(id, context.clock.wallMs());
+  if (closed.length > 0) context.wakeSpools();
+};
+
 /**
- * Works off what is due now: probes first, then due entries, oldest first. Resolves with how many
- * entries changed; when that is not zero there may be more.
+ * Works off what is due now: probes first, then due entries, oldest first. Resolves with the
+ * milliseconds until there may be more to do; 0 when there may be more at once.
  */
 export const workSpool = async (context: SpoolContext): Promise<number> => {
-  const { clock, store, destinations, mailboxId } = context;
+  const { clock, store, destinations, mailboxId, metrics } = context;
+  const startedMs = clock.monoMs();
   const probed = await attemptAll(context, await takeProbes(context), true);
-  // A destination that works again gets all that waits for it at once, whatever it waited for.
-  for (const id of destinations.takeClosed()) await store.makeDue(id, clock.wallMs());
+  await releaseClosed(context);
   const due = await store.dueEntries({
     mailbox: mailboxId,
     nowMs: clock.wallMs(),
@@ -190,5 +210,7 @@ export const workSpool = async (context: SpoolContext): Promise<number> => {
     except: destinations.blocked(),
   });
   const sent = await attemptAll(context, due, false);
-  return probed.length + sent.length;
+  if (probed.length + sent.length === 0) return restMs(context);
+  metrics.stepSeconds("spool", (clock.monoMs() - startedMs) / 1000);
+  return 0;
 };

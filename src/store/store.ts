@@ -183,6 +183,8 @@ export interface Store {
     limit: number;
     except: readonly string[];
   }): Promise<readonly SpoolEntry[]>;
+  /** When the next waiting row of a mailbox is due, none of the `except` destinations; null: never. */
+  nextDueMs(mailbox: string, except: readonly string[]): Promise<number | null>;
   /** The waiting row of this mailbox and destination that waits longest, due or not. */
   oldestWaiting(mailbox: string, destination: string): Promise<SpoolEntry | null>;
   /** Applies the updates, and their receipts with them, in one fenced transaction. */
@@ -232,6 +234,8 @@ export interface Store {
   readRedeliveries(mailbox: string): Promise<readonly number[]>;
   clearRedeliveries(mailbox: string, fence: number, uids: readonly number[]): Promise<void>;
 
+  /** A number that changes whenever another process wrote to this store. */
+  foreignChanges(): Promise<number>;
   /** The live row of a daemon (JSON), for `status`. */
   writeNode(node: string, live: string, wallMs: number): Promise<void>;
   readNodes(): Promise<readonly { node: string; live: string; wallMs: number }[]>;

@@ -10,14 +10,19 @@ export interface Mailboxes {
   apply(wanted: readonly MailboxSettings[]): Promise<void>;
   live(): LiveMailbox[];
   has(id: string): boolean;
-  wakeSpool(id: string): void;
+  /** Something may be due in the spool of every mailbox. */
+  wakeSpools(): void;
   wakePoller(id: string): void;
   stop(): Promise<void>;
 }
 
 /** No mailbox yet; `metrics.forgetMailbox` is told of those that go. */
-export const createMailboxes = (parts: RunnerParts): Mailboxes => {
+export const createMailboxes = (shared: Omit<RunnerParts, "wakeSpools">): Mailboxes => {
   const runners = new Map<string, MailboxRunner>();
+  const wakeSpools = (): void => {
+    for (const runner of runners.values()) runner.wakeSpool();
+  };
+  const parts: RunnerParts = { ...shared, wakeSpools };
 
   const halt = async (gone: readonly MailboxRunner[]): Promise<void> => {
     await Promise.all(gone.map((runner) => runner.stop()));
@@ -39,7 +44,7 @@ export const createMailboxes = (parts: RunnerParts): Mailboxes => {
     },
     live: () => [...runners.values()].map((runner) => runner.live()),
     has: (id) => runners.has(id),
-    wakeSpool: (id) => runners.get(id)?.wakeSpool(),
+    wakeSpools,
     wakePoller: (id) => runners.get(id)?.wakePoller(),
     stop: () => halt([...runners.values()]),
   };

@@ -41,6 +41,8 @@ export interface RunnerParts extends SharedParts {
   /** The hot settings, re-read when they changed. Never rejects. */
   refreshHot(): Promise<HotInForce>;
   currentHot(): HotInForce;
+  /** Tells every mailbox that something may be due in its spool. */
+  wakeSpools(): void;
   exit(code: number): void;
 }
 
@@ -139,7 +141,12 @@ const runPoller = (place: Workplace, judge: ReturnType<typeof createFailureJudge
     settings: async () => (await place.parts.refreshHot()).polling,
     lock: () => place.tenure.take(),
     firstContact: () => firstContact(place),
-    cycle: () => watched(place, runCycle),
+    cycle: async () => {
+      const result = await watched(place, runCycle);
+      // What could not be delivered is in the spool now, with a time of its own.
+      place.spoolWaker.wake();
+      return result;
+    },
     waitForMail: (ms) => waitForMail(place, ms),
     disconnect: () => place.connection.close(),
     failed: (error) => judge.judge(error),
@@ -148,17 +155,12 @@ const runPoller = (place: Workplace, judge: ReturnType<typeof createFailureJudge
 
 const workSpoolOnce = async (place: Workplace): Promise<number> => {
   const { parts, mailbox, tenure, hard } = place;
-  if (tenure.lease() === null) return 0;
+  if (tenure.lease() === null) return Infinity;
   const { webhook, configuredRules: rules } = parts.currentHot();
-  const startedMs = parts.clock.monoMs();
-  const changed = await tenure.during((lease) => {
+  return tenure.during((lease) => {
     const abort = AbortSignal.any([hard.signal, lease.signal]);
     return workSpool({ ...parts, mailboxId: mailbox.id, webhook, rules, lease, abort });
   });
-  if (changed > 0) {
-    parts.metrics.stepSeconds("spool", (parts.clock.monoMs() - startedMs) / 1000);
-  }
-  return changed;
 };
 
 const runSpool = (place: Workplace) => {

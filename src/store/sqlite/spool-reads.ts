@@ -53,12 +53,17 @@ const createOpener = (database: SqlDatabase, cipher: SpoolCipher) => {
 export const createSpoolEntries = (
   database: SqlDatabase,
   cipher: SpoolCipher,
-): Pick<Store, "dueEntries" | "oldestWaiting" | "readEntries" | "undecryptable"> => {
+): Pick<Store, "dueEntries" | "nextDueMs" | "oldestWaiting" | "readEntries" | "undecryptable"> => {
   const due = database.prepare(
     `SELECT * FROM spool
      WHERE mailbox = ? AND state = 'waiting' AND next_attempt_ms <= ? AND ${OPENS}
        AND destination NOT IN (SELECT value FROM json_each(?))
      ORDER BY since_ms, rowid LIMIT ?`,
+  );
+  const nextDue = database.prepare(
+    `SELECT min(next_attempt_ms) AS due FROM spool
+     WHERE mailbox = ? AND state = 'waiting' AND ${OPENS}
+       AND destination NOT IN (SELECT value FROM json_each(?))`,
   );
   const oldest = database.prepare(
     `SELECT * FROM spool WHERE mailbox = ? AND state = 'waiting' AND destination = ? AND ${OPENS}
@@ -70,6 +75,10 @@ export const createSpoolEntries = (
   return {
     dueEntries: async ({ mailbox, nowMs, limit, except }) =>
       openEach(withinBytes(due.all(mailbox, nowMs, ...opens(), JSON.stringify(except), limit))),
+    nextDueMs: async (mailbox, except) => {
+      const due = nextDue.get(mailbox, ...opens(), JSON.stringify(except))?.["due"] ?? null;
+      return due === null ? null : Number(due);
+    },
     oldestWaiting: async (mailbox, destination) =>
       openEach(oldest.all(mailbox, destination, ...opens()))[0] ?? null,
     readEntries: async (eventId) => openEach(ofEvent.all(eventId)),
