@@ -10,6 +10,7 @@ export const EVENTS = {
   "daemon.stopping": ["info", "A stop signal arrived; in-flight work is finished."],
   "daemon.stopped": ["info", "Everything is handed back; the process ends."],
   "daemon.uncaught": ["error", "A bug: an error that nobody caught; the process ends."],
+  "daemon.wedged": ["error", "The event loop stood still; the process ends with 70."],
   "config.reloaded": ["info", "A changed configuration is in force."],
   "config.rejected": ["warn", "A changed configuration is not usable; the last good one stays."],
   "config.needs_restart": ["warn", "A changed key takes effect only after a restart."],

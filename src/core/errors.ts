@@ -65,9 +65,13 @@ export type MailFailure =
   | "throttled"
   | "folder_missing"
   | "uidvalidity_invalid"
-  | "closed";
+  | "closed"
+  | "refused";
 
-/** The mail server said no, or nothing. `closed`: the connection died under a command. */
+/**
+ * The mail server said no, or nothing. `closed`: the connection died under a command; `refused`: the
+ * server answered NO to a command and the connection lives.
+ */
 export class MailError extends AppError {
   readonly failure: MailFailure;
   constructor(

@@ -1,6 +1,6 @@
 // Named points at which a test wants the process to die: `SIGNALPOST_CRASH_AT=<step>[:n]` kills it at
 // the n-th time (1 by default). Only the ports are wrapped; no other file knows of it.
-import { AppError } from "../core/errors.ts";
+import { ConfigError } from "../core/errors.ts";
 import type { MailSession } from "../mail/session.ts";
 import type { SqlDatabase } from "../store/sqlite-database.ts";
 import type { Ports } from "./ports.ts";
@@ -24,8 +24,8 @@ const parse = (text: string): { point: CrashPoint; count: number } => {
   const point = CRASH_POINTS.find((known) => known === name);
   const count = Number(times);
   if (point === undefined || !Number.isInteger(count) || count < 1) {
-    const hint = `write one of ${CRASH_POINTS.join(", ")}, with :n for the n-th time`;
-    throw new AppError("crash-points/unknown", "SIGNALPOST_CRASH_AT is not a point", { hint });
+    const message = `write one of ${CRASH_POINTS.join(", ")}, with :n for the n-th time`;
+    throw new ConfigError([{ key: "SIGNALPOST_CRASH_AT", line: null, message }]);
   }
   return { point, count };
 };
@@ -52,6 +52,7 @@ const crashingDatabase = (database: SqlDatabase, reached: Reached): SqlDatabase 
   let hasReceipts = false;
   return {
     close: () => database.close(),
+    watch: (changed) => database.watch(changed),
     prepare: (sql) => {
       const statement = database.prepare(sql);
       const isSpool = /^\s*INSERT[^(]*\bspool\b/i.test(sql);
@@ -80,7 +81,10 @@ const crashingDatabase = (database: SqlDatabase, reached: Reached): SqlDatabase 
   };
 };
 
-/** The ports as they are, except that the process is killed at the point that `text` names. */
+/**
+ * The ports as they are, except that the process is killed at the point that `text` names. Throws
+ * `ConfigError` for a text that names none.
+ */
 export const withCrashPoint = (ports: Ports, text: string, kill: () => void): Ports => {
   const wanted = parse(text);
   let left = wanted.count;

@@ -9,14 +9,11 @@ import type { Store } from "../store/store.ts";
 import type { Mailboxes } from "./mailbox/mailboxes.ts";
 import type { NodeStatus } from "./node-status.ts";
 
-/** A replay asked for by another process is seen within a second (DESIGN section 2). */
-const TICK_MS = 800;
+/** The live row of this process is written so often. */
+const TICK_MS = 5000;
 
-/** The live row is written every 5 s. */
-const LIVE_EVERY_TICKS = 6;
-
-/** The store is trimmed about once a minute. */
-const HOUSEKEEPING_EVERY_TICKS = 75;
+/** The store is trimmed once a minute. */
+const HOUSEKEEPING_EVERY_TICKS = 12;
 
 /** Over so many parked deliveries, one warning. */
 const PARKED_LIMIT = 1000;
@@ -64,51 +61,52 @@ const lookAtSpool = async (
   for (const id of waiting) if (!deps.mailboxes.has(id)) await deps.parkOrphans(id);
 };
 
-/** Ticks until `stop` aborts. */
-export const runTicker = async (deps: TickerDeps): Promise<void> => {
-  const { clock, log, metrics, store, status, stop } = deps;
-  const warnParked = createAlarm(PARKED_LIMIT, (count) => log("spool.parked_limit", { count }));
-  const warnKeys = createAlarm(0, (count) => log("spool.key_missing", { count }));
-
-  let dropped = 0;
-  // Differs at first, so that what was asked before the start is seen by the first tick.
-  let seenChanges: number | null = null;
-
-  const tellDropped = (): void => {
-    const count = deps.droppedLogLines() - dropped;
+/** Tells of log lines that were dropped since the last call. */
+const createDropTeller = ({ droppedLogLines, metrics, log }: TickerDeps): (() => void) => {
+  let told = 0;
+  return () => {
+    const count = droppedLogLines() - told;
     if (count === 0) return;
-    dropped += count;
+    told += count;
     metrics.logLinesDropped(count);
     log("log.dropped", { count });
   };
+};
+
+/** Ticks until `stop` aborts. */
+export const runTicker = async (deps: TickerDeps): Promise<void> => {
+  const { clock, log, store, status, stop } = deps;
+  const warnParked = createAlarm(PARKED_LIMIT, (count) => log("spool.parked_limit", { count }));
+  const warnKeys = createAlarm(0, (count) => log("spool.key_missing", { count }));
+  const tellDropped = createDropTeller(deps);
 
   const tick = async (count: number): Promise<void> => {
-    const changes = await store.foreignChanges();
-    if (changes !== seenChanges) await wakeLoops(deps);
-    seenChanges = changes;
-    if (count % LIVE_EVERY_TICKS === 0) {
-      await lookAtSpool(deps, warnParked);
-      const live = status.live();
-      await store.writeNode(live.node, JSON.stringify(live), clock.wallMs());
-    }
-    if (count % HOUSEKEEPING_EVERY_TICKS === 0) {
-      tellDropped();
-      warnKeys(await store.undecryptable());
-      await store.housekeep(clock.wallMs());
-    }
+    tellDropped();
+    await lookAtSpool(deps, warnParked);
+    const live = status.live();
+    await store.writeNode(live.node, JSON.stringify(live), clock.wallMs());
+    if (count % HOUSEKEEPING_EVERY_TICKS !== 0) return;
+    warnKeys(await store.undecryptable());
+    await store.housekeep(clock.wallMs());
   };
 
   let isFailing = false;
-  for (let count = 0; !stop.aborted; count += 1) {
+  const guarded = async (work: () => Promise<void>): Promise<void> => {
     try {
-      await tick(count);
+      await work();
       isFailing = false;
     } catch (error) {
       if (!isFailing) log("store.housekeeping_failed", { code: errorCode(error) });
       isFailing = true;
     }
+  };
+
+  const unwatch = store.watch(() => void guarded(() => wakeLoops(deps)));
+  for (let count = 0; !stop.aborted; count += 1) {
+    await guarded(() => tick(count));
     await clock.sleep(TICK_MS, stop);
   }
+  unwatch();
   // The row of a process that left says nothing any more.
   await store.writeNode(status.live().node, "{}", clock.wallMs()).catch(() => undefined);
 };

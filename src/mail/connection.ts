@@ -32,9 +32,6 @@ export interface Connection {
    * ("quiet"). Opens nothing.
    */
   wait(ms: number, stop: AbortSignal): Promise<"news" | "quiet">;
-  isOpen(): boolean;
-  /** How long the present session has lived; 0 without one. */
-  ageMs(): number;
   /** Octets read by all sessions of this connection so far. */
   bytesRead(): number;
   /** Logs out politely, within a second. */
@@ -51,26 +48,31 @@ export const createConnection = (deps: {
   opened: (session: MailSession) => void;
 }): Connection => {
   const { clock } = deps;
-  let open: { session: MailSession; sinceMs: number } | null = null;
+  let open: MailSession | null = null;
   let bytesBefore = 0;
 
+  /** Is a session over after this error? A plain refusal leaves it as good as it was. */
+  const isOver = (error: unknown): boolean =>
+    error instanceof DeadlineError ||
+    (error instanceof MailError && !["refused", "folder_missing"].includes(error.failure));
+
   const forget = (): MailSession | null => {
-    const session = open?.session ?? null;
-    if (session !== null) bytesBefore += session.bytesRead();
+    const session = open;
+    bytesBefore += session?.bytesRead() ?? 0;
     open = null;
     return session;
   };
   const destroy = (): void => forget()?.destroy();
 
   const session = async (): Promise<MailSession> => {
-    if (open !== null) return open.session;
+    if (open !== null) return open;
     const made = await withDeadline(clock, { ms: OPEN_TIMEOUT_MS, what: "connecting" }, (signal) =>
       deps.openSession(deps.request(), signal),
     ).catch((error: unknown) => {
       if (error instanceof DeadlineError) throw new MailError("unreachable", "ETIMEDOUT");
       throw error;
     });
-    open = { session: made, sinceMs: clock.monoMs() };
+    open = made;
     deps.opened(made);
     return made;
   };
@@ -85,7 +87,7 @@ export const createConnection = (deps: {
       return await withProgress(clock, { ...reading, readBytes, what }, () => run(used));
     } catch (error) {
       // A session that was late or died is of no further use; the next command opens another.
-      if (error instanceof DeadlineError || error instanceof MailError) destroy();
+      if (isOver(error)) destroy();
       throw error;
     }
   };
@@ -93,10 +95,10 @@ export const createConnection = (deps: {
   const wait: Connection["wait"] = async (ms, stop) => {
     const ended = new AbortController();
     const end = AbortSignal.any([stop, ended.signal]);
-    const timer = clock.sleep(ms, end).then(() => ended.abort());
+    const timer = clock.sleep(ms, end).then(() => ended.abort("ended"));
     try {
-      const used = open?.session;
-      if (used !== undefined) {
+      const used = open;
+      if (used !== null) {
         // What a server may take to answer DONE comes on top of the wait itself.
         const bounds = { ms: ms + COMMAND_TIMEOUT_MS, what: "waiting for mail" };
         const heard = await withDeadline(clock, bounds, () => used.waitForMail(end));
@@ -106,10 +108,10 @@ export const createConnection = (deps: {
       await timer;
       return "quiet";
     } catch (error) {
-      if (error instanceof DeadlineError || error instanceof MailError) destroy();
+      if (isOver(error)) destroy();
       throw error;
     } finally {
-      ended.abort();
+      ended.abort("ended");
     }
   };
 
@@ -118,9 +120,7 @@ export const createConnection = (deps: {
     command,
     wait,
     destroy,
-    isOpen: () => open !== null,
-    ageMs: () => (open === null ? 0 : clock.monoMs() - open.sinceMs),
-    bytesRead: () => bytesBefore + (open?.session.bytesRead() ?? 0),
+    bytesRead: () => bytesBefore + (open?.bytesRead() ?? 0),
     close: async () => {
       await forget()?.close();
     },

@@ -99,14 +99,14 @@ export const connectError = (error: unknown, watch: Watch): MailError => {
   return new MailError("unreachable", code, { hint, cause: error });
 };
 
-/** Why a command failed: `throttled`, `folder_missing` (the target of a move), or else `closed`. */
+/** Why a command failed: `throttled`, `folder_missing` (the target of a move), `refused` or `closed`. */
 const commandError = (error: unknown, watch: Watch): MailError => {
   if (!wasAnswered(error)) {
     return new MailError("closed", connectionCode(error, watch.fatal), { cause: error });
   }
   const code = responseCode(error) ?? shown(watch.lastCode);
   return (
-    refusal(error, code) ?? new MailError("closed", code ?? "COMMAND_REFUSED", { cause: error })
+    refusal(error, code) ?? new MailError("refused", code ?? "COMMAND_REFUSED", { cause: error })
   );
 };
 
@@ -166,7 +166,7 @@ export interface Commands {
   call<T>(command: () => Promise<T | false | undefined>): Promise<T>;
   /** The rows of a UID FETCH as they arrive. No command may be awaited between two rows. */
   rows(uids: UidSet, query: FetchQueryObject): AsyncGenerator<FetchMessageObject>;
-  /** A failure as a `MailError`; `closed` is made true where the server only refused. */
+  /** A failure as a `MailError`; what was `closed` is over for good. */
   fail(error: unknown): MailError;
   /** Resolves when no command is under way. */
   settled(): Promise<unknown>;

@@ -48,7 +48,7 @@ export type PartsReceived = (uid: number, parts: ReadonlyMap<string, Uint8Array>
 
 /**
  * One selected folder. Every method rejects with `MailError` (`closed` when the connection died under
- * it, whatever the reason); none has a deadline of its own: the caller ends a wait by `destroy`.
+ * it, whatever the reason; `refused` when the server said NO); none has a deadline of its own: the caller ends a wait by `destroy`.
  * Commands run one at a time, in the order of the calls.
  */
 export interface MailSession {

@@ -8,6 +8,9 @@ import type { FolderContext } from "./folder-context.ts";
 /** To-dos worked off in one go. */
 const BATCH = 500;
 
+/** What the server refused is not asked for again before this. */
+const REFUSED_WAIT_MS = 5 * 60_000;
+
 type Wanted = Exclude<FolderContext["mailbox"]["afterDelivery"], { kind: "none" }>;
 
 const perform = async (
@@ -44,9 +47,10 @@ export const warnOfMissingUidplus = (
 
 /** Works off what is owed for this folder; a refusal by the server is logged and tried again later. */
 export const settleAfterDelivery = async (context: FolderContext): Promise<void> => {
-  const { mailbox, memory, store, lease, log } = context;
+  const { clock, mailbox, memory, store, lease, log } = context;
   const wanted = mailbox.afterDelivery;
   if (wanted.kind === "none" || memory.cursor === null) return;
+  if (clock.monoMs() < memory.nextActionMs) return;
   const { uidvalidity } = memory.cursor;
   const query = { mailbox: mailbox.id, folder: mailbox.folder, uidvalidity, limit: BATCH };
   const todos = await store.openTodos(query);
@@ -60,9 +64,12 @@ export const settleAfterDelivery = async (context: FolderContext): Promise<void>
     );
   } catch (error) {
     const action = wanted.kind;
+    const isRefused =
+      error instanceof MailError && ["refused", "folder_missing"].includes(error.failure);
+    // A dead connection is the loop's business; a refusal is tried again, but not at every look.
+    if (!isRefused) throw error;
+    memory.nextActionMs = clock.monoMs() + REFUSED_WAIT_MS;
     log("after_delivery.failed", { mailbox: mailbox.id, action, code: errorCode(error) });
-    // A dead connection is the loop's business; a refusal is not worth a reconnect.
-    if (error instanceof MailError && error.failure === "closed") throw error;
     return;
   }
   const eventIds = todos.map(({ eventId }) => eventId);

@@ -210,7 +210,9 @@ const reset = async (
 export const ensureBaseline = async (context: FolderContext): Promise<CursorRecord> => {
   const { memory, mailbox, store, connection } = context;
   memory.cursor ??= await store.readCursor(mailbox.id, mailbox.folder);
-  const { folder } = await connection.session();
+  const session = await connection.session();
+  if (memory.cursor !== null && memory.comparedWith === session) return memory.cursor;
+  const { folder } = session;
   if (memory.cursor === null) await firstContact(context, folder);
   else if (
     memory.cursor.uidvalidity !== folder.uidvalidity ||
@@ -219,5 +221,6 @@ export const ensureBaseline = async (context: FolderContext): Promise<CursorReco
     await reset(context, memory.cursor, folder);
   }
   if (memory.cursor === null) throw new Error("a baseline was set and is missing");
+  memory.comparedWith = session;
   return memory.cursor;
 };

@@ -87,7 +87,10 @@ export const commitOutcomes = async (
     });
     memory.cursor = cursor;
     gaps = [];
-    for (const { uid } of group) acquit(memory, uid);
+    if (group.some(({ spool }) => spool.length > 0)) context.spooled();
+    const done = new Set(group.map(({ uid }) => uid));
+    memory.pending = memory.pending.filter((uid) => !done.has(uid));
+    for (const uid of done) acquit(memory, uid);
     announce(context, group);
   }
 };

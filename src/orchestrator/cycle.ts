@@ -168,7 +168,6 @@ export const runCycle = async (context: FolderContext): Promise<CycleResult> => 
   if (seen.uids.length > 0) {
     log("cycle.finished", { mailbox: mailbox.id, taken: seen.uids.length, ...timer.totals() });
   }
-  // What was taken and not settled (postponed, suspect) is looked at again at once, too.
-  const left = seen.more || memory.pending.some((uid) => uid > (memory.cursor?.settledUpTo ?? 0));
-  return { kind: left && !context.stop.aborted ? "more" : "idle" };
+  // What was taken and not settled (postponed, suspect) is pending still, and looked at again at once.
+  return { kind: memory.pending.length > 0 && !context.stop.aborted ? "more" : "idle" };
 };

@@ -9,6 +9,7 @@ import type { Random } from "../core/random.ts";
 import type { MailboxSettings, PollingSettings, Rule, WebhookSettings } from "../core/settings.ts";
 import type { Lease } from "../lock/poller-lock.ts";
 import type { Connection } from "../mail/connection.ts";
+import type { MailSession } from "../mail/session.ts";
 import type { Gate } from "../resilience/gate.ts";
 import type { CompiledRule } from "../rules/compile.ts";
 import type { CursorRecord, Store } from "../store/store.ts";
@@ -47,6 +48,10 @@ export interface FolderMemory {
   soloDeaths: Map<number, number>;
   /** The cursor as committed last; null: not read yet, or never set. */
   cursor: CursorRecord | null;
+  /** The session whose UIDVALIDITY the cursor was compared with; it cannot change under a session. */
+  comparedWith: MailSession | null;
+  /** After a refusal, actions after delivery are not tried before this (monotonic). */
+  nextActionMs: number;
   /** When the folder was last proved to be seen (wall time). */
   lastProofMs: number | null;
   /** Counts everything that shows progress, for the cycle's watch. */
@@ -66,6 +71,8 @@ export const createFolderMemory = (): FolderMemory => ({
   recordReading: false,
   soloDeaths: new Map(),
   cursor: null,
+  comparedWith: null,
+  nextActionMs: 0,
   lastProofMs: null,
   progress: 0,
   pushed: false,
@@ -94,6 +101,8 @@ export interface FolderContext extends SharedParts {
   memory: FolderMemory;
   hot: HotInForce;
   lease: Lease;
+  /** Something was committed to the spool, with a time of its own. */
+  spooled(): void;
   /** Asked to stop: begin nothing new, finish what is in flight. */
   stop: AbortSignal;
   /** Aborted when work must end now: lost lease, overdue cycle, end of the grace period. */

@@ -49,10 +49,9 @@ export const foldGaps = (
   };
 };
 
-/** What to read now, whether more waits behind it, and which gaps may be settled. */
+/** What to read now, and which gaps may be settled. */
 export interface Look {
   uids: readonly number[];
-  more: boolean;
   ripeGaps: UidSet;
 }
 
@@ -75,11 +74,10 @@ const search = async (context: FolderContext, settled: Settled): Promise<UidSet>
  */
 export const look = async (context: FolderContext, settled: Settled): Promise<Look> => {
   const { memory } = context;
-  memory.pending = memory.pending.filter((uid) => !isSettled(settled, uid));
   const ripeGaps = memory.pending.length === 0 ? await search(context, settled) : [];
   const isSuspect = (uid: number): boolean =>
     memory.suspects.has(uid) || memory.soloDeaths.has(uid) || memory.reduced.has(uid);
   const alone = memory.pending.find(isSuspect);
   const uids = alone === undefined ? memory.pending.slice(0, MAX_UNCOMMITTED) : [alone];
-  return { uids, more: memory.pending.length > uids.length, ripeGaps };
+  return { uids, ripeGaps };
 };

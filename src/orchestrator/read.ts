@@ -50,18 +50,22 @@ export const sortMissing = async (
 };
 
 /** Metadata of those of `uids` that the server shows. Throws `SuspectError`. */
-export const readMetadata = (
+export const readMetadata = async (
   context: FolderContext,
   uids: readonly number[],
   headers: readonly string[],
-): Promise<readonly MessageMetadata[]> =>
-  suspecting(context, uids, () =>
+): Promise<readonly MessageMetadata[]> => {
+  const rows = await suspecting(context, uids, () =>
     context.connection.command(
       "reading metadata",
       (session) => session.fetchMetadata(uids, headers),
       deadlineOf(context, uids.length),
     ),
   );
+  // While a backlog is worked off this is the proof that the folder is seen.
+  if (rows.length > 0) context.memory.lastProofMs = context.clock.wallMs();
+  return rows;
+};
 
 /** The message a metadata row stands for, without anything of its body yet. */
 export const messageOf = (context: FolderContext, metadata: MessageMetadata): Message => {

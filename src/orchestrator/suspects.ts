@@ -62,8 +62,8 @@ export const suspecting = async <T>(
     return await run();
   } catch (error) {
     const late = error instanceof DeadlineError;
-    const closed = error instanceof MailError && error.failure === "closed";
-    if (context.abort.aborted || !(late || closed)) throw error;
+    const died = error instanceof MailError && ["closed", "refused"].includes(error.failure);
+    if (context.abort.aborted || !(late || died)) throw error;
     strike(context.memory, uids, late);
     context.log("message.suspect", {
       mailbox: context.mailbox.id,

@@ -105,8 +105,8 @@ describe("withProgress", () => {
     const clock = createManualClock();
     const { seen, run } = hangingWork();
     const readBytes = (): number => Math.min(clock.monoMs() * 2, 40_000);
-    const outcome = outcomeOf(withProgress(clock, { ...bounds, readBytes }, run));
-    await clock.advance(29_999);
+    const outcome = outcomeOf(withProgress(clock, { ...bounds, totalMs: 600_000, readBytes }, run));
+    await clock.advance(59_999);
     expect(seen.signal?.aborted).toBe(false);
     await clock.advance(1);
     expect(await outcome).toBeInstanceOf(DeadlineError);

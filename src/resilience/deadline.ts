@@ -4,7 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import { DeadlineError } from "../core/errors.ts";
 
 /** Over how long a minimum rate is judged; shorter stalls are normal on a busy server. */
-const PROGRESS_WINDOW_MS = 15_000;
+const PROGRESS_WINDOW_MS = 30_000;
 
 interface Bounds {
   /** Named in the error; our own words, never a text from outside. */
@@ -39,7 +39,8 @@ const bounded = async <T>(
     // The race also takes what `run` says after it was given up, so nothing is left unhandled.
     return await Promise.race([stopped, run(inner.signal)]);
   } finally {
-    ended.abort();
+    // A reason of our own spares the making of an error, with its stack, that nobody sees.
+    ended.abort("ended");
     outer?.removeEventListener("abort", forward);
   }
 };
@@ -57,7 +58,7 @@ export const withDeadline = <T>(
 
 /**
  * As {@link withDeadline} with `totalMs`, and expires too when fewer than `minBytesPerSecond` arrive
- * on average over 15 s. `readBytes` tells how many have arrived so far.
+ * on average over 30 s. `readBytes` tells how many have arrived so far.
  */
 export const withProgress = <T>(
   clock: Clock,

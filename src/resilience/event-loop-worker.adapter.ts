@@ -4,6 +4,7 @@
 import { writeSync } from "node:fs";
 import { workerData } from "node:worker_threads";
 import koffi from "koffi";
+import type { EventName } from "../app-logging/events.ts";
 
 const TICK_MS = 1000;
 
@@ -11,6 +12,8 @@ const TICK_MS = 1000;
 const WEDGED = 70;
 
 const STDERR = 2;
+
+const EVENT: EventName = "daemon.wedged";
 
 const { beats, maxTicks } = workerData as { beats: Int32Array; maxTicks: number };
 const exitNow = koffi.load(null).func("void _exit(int code)") as (code: number) => void;
@@ -26,7 +29,7 @@ setInterval(() => {
   const line = {
     time: new Date().toISOString(),
     level: "error",
-    event: "daemon.wedged",
+    event: EVENT,
     stillTicks,
   };
   try {

@@ -18,19 +18,16 @@ export const watchEventLoop: WatchEventLoop = ({ maxTicks }) => {
 
   let largestMs = 0;
   let beatMs = performance.now();
-  const measure = (): void => {
-    largestMs = Math.max(largestMs, performance.now() - beatMs - BEAT_MS);
-  };
   const timer = setInterval(() => {
     Atomics.add(beats, 0, 1);
-    measure();
-    beatMs = performance.now();
+    const nowMs = performance.now();
+    largestMs = Math.max(largestMs, nowMs - beatMs - BEAT_MS);
+    beatMs = nowMs;
   }, BEAT_MS);
   timer.unref();
 
   return {
     maxDelaySeconds() {
-      measure();
       const seconds = largestMs / 1000;
       largestMs = 0;
       return seconds;

@@ -15,6 +15,8 @@ export interface SqlStatement {
 export interface SqlDatabase {
   exec(sql: string): void;
   prepare(sql: string): SqlStatement;
+  /** Calls back within half a second of a commit by another connection; returns how to stop that. */
+  watch(changed: () => void): () => void;
   close(): void;
 }
 

@@ -20,11 +20,32 @@ const PRAGMAS = `
   PRAGMA temp_store = MEMORY;
 `;
 
+/** How often a look is taken at whether another connection committed. */
+const WATCH_MS = 500;
+
+/** SQLite counts the commits of other connections; nothing tells of them, so somebody must ask. */
+const watchVersion = (database: DatabaseSync, changed: () => void): (() => void) => {
+  const version = database.prepare("PRAGMA data_version");
+  let seen = version.get()?.["data_version"];
+  const timer = setInterval(() => {
+    const now = version.get()?.["data_version"];
+    if (now !== seen) changed();
+    seen = now;
+  }, WATCH_MS);
+  timer.unref();
+  return () => clearInterval(timer);
+};
+
 const open = (path: string): SqlDatabase => {
   const database = new DatabaseSync(path);
   try {
     database.exec(PRAGMAS);
-    return database;
+    return {
+      exec: (sql) => database.exec(sql),
+      prepare: (sql) => database.prepare(sql),
+      watch: (changed) => watchVersion(database, changed),
+      close: () => database.close(),
+    };
   } catch (error) {
     database.close();
     throw error;
@@ -53,5 +74,8 @@ export const openSqliteFile: OpenSqlite = (dataDir) => {
   return open(path);
 };
 
-/** A database that lives as long as the returned object. */
-export const openSqliteMemory = (): SqlDatabase => open(":memory:");
+/** A database that lives as long as the returned object; nobody else can write to it. */
+export const openSqliteMemory = (): SqlDatabase => ({
+  ...open(":memory:"),
+  watch: () => () => undefined,
+});

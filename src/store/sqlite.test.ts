@@ -88,6 +88,7 @@ const failing = (database: SqlDatabase, fails: { sql: string | null }): SqlDatab
         all: (...values) => statement.all(...values),
       };
     },
+    watch: (changed) => database.watch(changed),
     close: () => database.close(),
   };
 };
@@ -149,6 +150,7 @@ describe("a transaction that fails", () => {
         };
         return { run, get: statement.get.bind(statement), all: statement.all.bind(statement) };
       },
+      watch: (changed) => database.watch(changed),
       close: () => database.close(),
     };
     const store = storeOn(recording);

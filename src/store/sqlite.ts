@@ -45,8 +45,6 @@ export const createSqliteStore = ({ database, random, spoolKeys }: SqliteStoreDe
   const { trim: trimNodes, ...nodes } = createNodes(database);
   const forgetUids = createForgetUids(database);
   const trims = [receipts.trim, tail.trim, claims.trim, trimNodes];
-  // SQLite counts what other connections committed (pragma data_version).
-  const version = database.prepare("PRAGMA data_version");
   let open = true;
   return {
     hmacKey: async () => hmacKey,
@@ -63,7 +61,7 @@ export const createSqliteStore = ({ database, random, spoolKeys }: SqliteStoreDe
     ...createSpoolDecisions(spoolParts, spool),
     ...createReceiptReads(database, receipts),
     ...createTodos(database, fenced),
-    foreignChanges: async () => Number(version.get()?.["data_version"]),
+    watch: (changed) => database.watch(changed),
     ...nodes,
     ...createHousekeeping(database, transaction, trims),
     close: async () => {

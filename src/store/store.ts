@@ -234,8 +234,8 @@ export interface Store {
   readRedeliveries(mailbox: string): Promise<readonly number[]>;
   clearRedeliveries(mailbox: string, fence: number, uids: readonly number[]): Promise<void>;
 
-  /** A number that changes whenever another process wrote to this store. */
-  foreignChanges(): Promise<number>;
+  /** Calls back soon after another process wrote to this store; returns how to stop that. */
+  watch(changed: () => void): () => void;
   /** The live row of a daemon (JSON), for `status`. */
   writeNode(node: string, live: string, wallMs: number): Promise<void>;
   readNodes(): Promise<readonly { node: string; live: string; wallMs: number }[]>;

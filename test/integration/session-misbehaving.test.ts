@@ -91,8 +91,8 @@ describe("a server that misbehaves", () => {
   test("refusals and deaths of a command are told apart, and neither leaves it pending", async () => {
     const cases: [string[], string, string][] = [
       [["TAG NO [INUSE] x"], "throttled", "INUSE"],
-      [["TAG NO [SERVERBUG] x"], "closed", "SERVERBUG"],
-      [["TAG BAD ann@example.com"], "closed", "COMMAND_REFUSED"],
+      [["TAG NO [SERVERBUG] x"], "refused", "SERVERBUG"],
+      [["TAG BAD ann@example.com"], "refused", "COMMAND_REFUSED"],
       [["* BYE [ALERT] x"], "closed", "NoConnection"],
       [[`* SEARCH ${"1 ".repeat(200_000)}`], "closed", "LineTooLarge"],
       [["* 1 FETCH (UID 1 BODY[] {2147483648}"], "closed", "LiteralTooLarge"],

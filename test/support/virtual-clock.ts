@@ -6,14 +6,8 @@ import type { Clock } from "../../src/core/clock.ts";
 // Taken at load, so that the clock works on when a test makes the global timers throw.
 const immediate = setImmediate;
 
-/** Turns of the event loop that a woken sleeper gets before time moves on. */
-const TURNS = 3;
-
-const drain = async (): Promise<void> => {
-  for (let turn = 0; turn < TURNS; turn += 1) {
-    await new Promise<void>((resolve) => immediate(resolve));
-  }
-};
+/** A turn of the event loop begins only when every promise that could go on has gone on. */
+const drain = (): Promise<void> => new Promise((resolve) => void immediate(resolve));
 
 interface Sleeper {
   atMs: number;

@@ -12,8 +12,9 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 
 /** The demo's folder. */
 export interface DemoFolder {
@@ -42,7 +43,7 @@ export const createDemoFolder = (): DemoFolder => {
     writeConfig: (text) => writeFileSync(configPath, text, { mode: 0o600 }),
     writeLog: (line) => void log.write(`${line}\n`),
     async close({ keep }) {
-      const closed = new Promise((resolve) => void log.once("close", resolve));
+      const closed = new Promise<void>((resolve) => void log.once("close", resolve));
       log.end();
       await closed;
       if (!keep) rmSync(dir, { recursive: true, force: true });
@@ -50,7 +51,23 @@ export const createDemoFolder = (): DemoFolder => {
   };
 };
 
-const statePath = (): string => join(tmpdir(), `signalpost-demo-${userInfo().username}.json`);
+// Not by name: a container's user may have none.
+const uid = process.getuid?.() ?? 0;
+const statePath = (): string => join(tmpdir(), `signalpost-demo-${uid}.json`);
+
+/** A file of this very user and no link; null when there is none. */
+const readOwnFile = (path: string): string | null => {
+  try {
+    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      return fstatSync(descriptor).uid === uid ? readFileSync(descriptor, "utf8") : null;
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch {
+    return null;
+  }
+};
 
 /** Lets `demo send` find this demo; of several that run, the youngest. Returns what undoes it. */
 export const announceDemo = (imapPort: number): (() => void) => {
@@ -58,23 +75,9 @@ export const announceDemo = (imapPort: number): (() => void) => {
   rmSync(statePath(), { force: true });
   writeFileSync(statePath(), text, { mode: 0o600, flag: "wx" });
   return () => {
-    // A demo that started later may have written its own over it.
+    // A demo that started later may have written its own in its place.
     if (readOwnFile(statePath()) === text) rmSync(statePath(), { force: true });
   };
-};
-
-/** A file of this very user and no link; null when there is none. */
-const readOwnFile = (path: string): string | null => {
-  try {
-    const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-    try {
-      return fstatSync(descriptor).uid === userInfo().uid ? readFileSync(descriptor, "utf8") : null;
-    } finally {
-      closeSync(descriptor);
-    }
-  } catch {
-    return null;
-  }
 };
 
 /** The mail server's port of the running demo; null when none runs. */

@@ -100,6 +100,8 @@ export const startMailbox = async (
   const { server } = imap;
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
+    // It writes an answer in pieces; without this each of them waits for the client's delayed ACK.
+    socket.setNoDelay(true);
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });

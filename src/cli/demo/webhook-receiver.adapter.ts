@@ -6,7 +6,7 @@ import { isSigned } from "./verify-signature.ts";
 
 /** A webhook that came in. */
 export interface ReceivedWebhook {
-  verified: boolean;
+  isVerified: boolean;
   /** The header `webhook-id`. */
   id: string;
   /** The header `signalpost-destination`. */
@@ -38,14 +38,14 @@ export const startReceiver = async (
     const handle = async (): Promise<void> => {
       const body = await readBody(request);
       const { headers } = request;
-      const verified = isSigned({ headers, body }, { secret, nowMs: Date.now() });
+      const isVerified = isSigned({ headers, body }, { secret, nowMs: Date.now() });
       onWebhook({
-        verified,
+        isVerified,
         id: header(request, "webhook-id"),
         destination: header(request, "signalpost-destination"),
         body: body.toString("utf8"),
       });
-      response.writeHead(verified ? 204 : 401).end();
+      response.writeHead(isVerified ? 204 : 401).end();
     };
     // A sender that goes away in the middle of a request has not sent one.
     handle().catch(() => response.destroy());

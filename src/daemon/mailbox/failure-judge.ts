@@ -31,6 +31,7 @@ const THROTTLED_MS = 30_000;
 const WORDS: Record<MailFailure, PollerWord> = {
   unreachable: "unreachable",
   closed: "unreachable",
+  refused: "unreachable",
   rejected: "rejected",
   throttled: "throttled",
   folder_missing: "folder_missing",

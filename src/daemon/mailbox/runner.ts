@@ -69,7 +69,7 @@ const createWaker = (): Waker => {
   return {
     signal: () => controller.signal,
     wake: () => {
-      controller.abort();
+      controller.abort("woken");
       controller = new AbortController();
     },
   };
@@ -101,6 +101,7 @@ const watched = <T>(place: Workplace, run: (context: FolderContext) => Promise<T
     memory,
     hot: parts.currentHot(),
     lease,
+    spooled: place.spoolWaker.wake,
     stop: stop.signal,
     abort: AbortSignal.any([hard.signal, lease.signal, watch]),
   });
@@ -141,12 +142,7 @@ const runPoller = (place: Workplace, judge: ReturnType<typeof createFailureJudge
     settings: async () => (await place.parts.refreshHot()).polling,
     lock: () => place.tenure.take(),
     firstContact: () => firstContact(place),
-    cycle: async () => {
-      const result = await watched(place, runCycle);
-      // What could not be delivered is in the spool now, with a time of its own.
-      place.spoolWaker.wake();
-      return result;
-    },
+    cycle: () => watched(place, runCycle),
     waitForMail: (ms) => waitForMail(place, ms),
     disconnect: () => place.connection.close(),
     failed: (error) => judge.judge(error),

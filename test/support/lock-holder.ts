@@ -1,0 +1,40 @@
+// A process that contends for a mailbox's lock, for the tests that need real processes: started with the
+// path of the lock file, it carries out one command a line (acquire, assert, release) and answers each
+// with one line of JSON.
+import { createInterface } from "node:readline";
+import { systemClock } from "../../src/daemon/system.adapter.ts";
+import { takeFlock } from "../../src/lock/flock.adapter.ts";
+import { createPollerLock, type Lease } from "../../src/lock/poller-lock.ts";
+
+const [, , path = ""] = process.argv;
+const lock = createPollerLock({
+  clock: systemClock,
+  log: () => undefined,
+  mailbox: "default",
+  path,
+  takeLocalLock: takeFlock,
+  issueFence: async () => Math.floor(systemClock.wallMs()),
+});
+let lease: Lease | null = null;
+
+const carryOut = async (command: string): Promise<unknown> => {
+  switch (command) {
+    case "acquire": {
+      const answer = await lock.acquire();
+      if (answer.kind === "refused") return answer;
+      ({ lease } = answer);
+      return { kind: "held", fence: lease.fence };
+    }
+    case "assert":
+      await lease?.assert();
+      return { kind: "asserted" };
+    default:
+      await lock.release();
+      return { kind: "released" };
+  }
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const answer = await carryOut(line).catch((error: Error) => ({ kind: error.name }));
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
