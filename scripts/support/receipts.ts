@@ -35,8 +35,8 @@ export const waitUntilSettled = async (
 ): Promise<number> => {
   let settled = 0;
   for (let movedMs = performance.now(); performance.now() - movedMs < stallMs;) {
-    const [row] = read(dataDir, "SELECT sum(count) AS settled FROM tallies");
-    const now = Number(row?.["settled"] ?? 0);
+    const [row] = read(dataDir, "SELECT count(*) AS settled FROM receipts");
+    const now = Number(row?.["settled"]);
     if (now !== settled) movedMs = performance.now();
     settled = now;
     if (settled >= count) break;

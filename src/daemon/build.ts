@@ -69,7 +69,7 @@ const runnerParts = async (
 ): Promise<Omit<RunnerParts, "wakeSpools">> => {
   const { clock, random, sendHttp, openSession, takeLocalLock } = ports;
   const { log, metrics, store, configService } = made;
-  const { limits, lock } = initial.settings;
+  const { limits, lock, logMaskedText } = initial.settings;
   const destinations = createDestinations({ clock, log });
   const hotRules = createHotRules(log, ({ configuredRules }) => {
     // What was learnt of a destination that is gone must not meet a later one of the same name.
@@ -85,6 +85,7 @@ const runnerParts = async (
     bytesInFlight: createGate(limits.bytesInFlight),
     deliver: createDeliver({ clock, sendHttp, destinations }),
     limits,
+    logMaskedText,
     hmacKey: await store.hmacKey(),
     openSession,
     takeLocalLock,

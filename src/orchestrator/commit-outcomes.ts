@@ -98,10 +98,10 @@ export const commitOutcomes = async (
 /** Tells metrics and log of outcomes that are durable. */
 const announce = (context: FolderContext, settlings: readonly Settling[]): void => {
   const { log, metrics, mailbox } = context;
-  for (const { receipt } of settlings) {
+  for (const { receipt, shown } of settlings) {
     const { outcome, reduced, reason, uid, eventId } = receipt;
     metrics.messageSettled(mailbox.id, reduced ? "reduced" : outcome);
-    const fields = { mailbox: mailbox.id, uid, event_id: eventId };
+    const fields = { mailbox: mailbox.id, uid, event_id: eventId, ...shown };
     if (reduced) log("message.reduced", { ...fields, reason });
     if (outcome === "gone") log("message.gone", fields);
     if (outcome === "filtered") log("message.filtered", { ...fields, reason });

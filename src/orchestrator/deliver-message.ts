@@ -1,6 +1,7 @@
 // One message, from the rules to its receipt: which destinations it has, the first attempt at each,
 // and what of it goes to the spool. Writes nothing: the cycle commits what comes out of here.
 import { createHash } from "node:crypto";
+import { maskSensitiveData } from "../app-logging/mask-sensitive-data.ts";
 import { eventId } from "../core/event-id.ts";
 import type { Message } from "../core/message.ts";
 import { type Outcome, type PairState, outcomeOfPairs } from "../core/outcome.ts";
@@ -20,6 +21,8 @@ export interface Settling {
   claim: Claim | null;
   /** Null for what was never there to remember. */
   tail: TailEntry | null;
+  /** Masked sender and subject for the log, where the configuration allows them. */
+  shown: { sender?: string; subject?: string };
 }
 
 /** What is known of a message besides its content. */
@@ -48,6 +51,14 @@ const tailOf = (context: FolderContext, message: Message): TailEntry => {
   return { uid, internalDateMs, hash, settledMs: context.clock.wallMs() };
 };
 
+const shownOf = ({ logMaskedText }: FolderContext, { envelope }: Message): Settling["shown"] =>
+  logMaskedText
+    ? {
+        sender: maskSensitiveData(envelope.from[0]?.address ?? "", "email"),
+        subject: maskSensitiveData(envelope.subject ?? "", "subject"),
+      }
+    : {};
+
 /** The receipt of a message with this outcome and nothing sent. */
 export const receiptOf = (
   context: FolderContext,
@@ -75,7 +86,7 @@ export const gone = (context: FolderContext, uid: number): Settling => {
   const key = { mailbox: mailbox.id, folder: mailbox.folder, uidvalidity, uid };
   const message = { uid, uidvalidity, eventId: eventId(key) };
   const receipt = receiptOf(context, message, { outcome: "gone", reason: null });
-  return { uid, receipt, spool: [], claim: null, tail: null };
+  return { uid, receipt, spool: [], claim: null, tail: null, shown: {} };
 };
 
 /** A message that is settled without a webhook. */
@@ -85,6 +96,7 @@ export const filtered = (context: FolderContext, message: Message, reason: strin
   spool: [],
   claim: null,
   tail: tailOf(context, message),
+  shown: shownOf(context, message),
 });
 
 /** The end of one first attempt: the pair's state, and its spool row when it is not delivered. */
@@ -211,5 +223,6 @@ export const deliverMessage = async (
     spool: ends.flatMap(([, { entry }]) => (entry === null ? [] : [entry])),
     claim: notes.claim,
     tail: tailOf(context, message),
+    shown: shownOf(context, message),
   };
 };

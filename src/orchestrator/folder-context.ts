@@ -92,6 +92,8 @@ export interface SharedParts {
   bytesInFlight: Gate;
   limits: Limits;
   hmacKey: Uint8Array;
+  /** May log lines carry sender and subject, masked? */
+  logMaskedText: boolean;
 }
 
 /** Everything one cycle of one mailbox works with. */

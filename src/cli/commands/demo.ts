@@ -71,6 +71,8 @@ const playAlong = async (
     : () => undefined;
   await systemClock.sleep(Infinity, signal);
   stopReading();
+  // The terminal has written ^C where the cursor stood.
+  terminal.out("");
   return EXIT.ok;
 };
 

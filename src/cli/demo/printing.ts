@@ -47,17 +47,20 @@ const senderText = ({ from }: EventData): string => {
   return `${name ?? ""} ${address === null ? "" : `<${address}>`}`.trim() || "nobody";
 };
 
-/** What a mail holds besides its text, and what the rules made of it. */
-const detailsOf = ({ size, truncated, links, attachments, rule }: EventData): string[] => [
-  truncated.length === 0
-    ? sizeText(size)
-    : `${sizeText(size)}, ${truncated.join(" and ")} cut at the limit`,
-  ...links.map(({ provider, url }) => `${provider} link ${oneLine(url)}`),
-  ...attachments.map(
-    ({ filename, size: bytes }) => `${oneLine(filename ?? "attachment")} (${sizeText(bytes)})`,
-  ),
-  ...(rule === null ? [] : [`rule "${oneLine(rule.name)}", priority ${rule.priority}`]),
-];
+/** What a mail holds, and what the rules made of it. */
+const detailsOf = (data: EventData): string[] => {
+  const { size, text, html, truncated, links, attachments, rule } = data;
+  const kinds = [...(text === null ? [] : ["text"]), ...(html === null ? [] : ["html"])];
+  const cut = truncated.length === 0 ? "" : ` (${truncated.join(" and ")} cut at the limit)`;
+  return [
+    `${[...kinds, sizeText(size)].join(", ")}${cut}`,
+    ...links.map(({ provider, url }) => `${provider} link ${oneLine(url)}`),
+    ...attachments.map(
+      ({ filename, size: bytes }) => `${oneLine(filename ?? "attachment")} (${sizeText(bytes)})`,
+    ),
+    ...(rule === null ? [] : [`rule "${oneLine(rule.name)}", priority ${rule.priority}`]),
+  ];
+};
 
 const headline = (mark: string, mail: { subject: string; from: string }, paint: Paint): string =>
   `${mark} ${paint.bold(oneLine(mail.subject) || "(no subject)")}  ${paint.dim("from")} ` +

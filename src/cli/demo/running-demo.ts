@@ -18,6 +18,8 @@ export interface EventData {
   subject: string | null;
   from: { name: string | null; address: string | null } | null;
   size: number;
+  text: string | null;
+  html: string | null;
   truncated: readonly string[];
   links: readonly { provider: string; url: string }[];
   attachments: readonly { filename: string | null; size: number }[];

@@ -1,0 +1,129 @@
+// How new mail is noticed: at once where the server tells of it, by looking where it does not; and what
+// becomes of a message that somebody removes between the look and the reading.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Dovecot, startDovecot } from "../support/dovecot.ts";
+import { startImapScript } from "../support/imap-script.ts";
+import { startRelay } from "../support/relay.ts";
+import { openScene } from "../support/scene.ts";
+
+/** Far longer than a test waits: what arrives before it was not found by looking. */
+const NEVER_LOOKS = { polling: { interval_seconds: 600 } };
+
+let server: Dovecot;
+beforeAll(async () => {
+  server = await startDovecot();
+});
+afterAll(async () => {
+  await server.stop();
+});
+
+describe("noticing mail", () => {
+  test("mail that comes while the daemon idles is sent long before the next look", async () => {
+    await using scene = await openScene(server, { settings: NEVER_LOOKS });
+    for (const count of [1, 2, 3]) {
+      await scene.deliverSubjects(`mail ${count}`);
+      await scene.posted(count);
+    }
+    expect(await scene.daemon.metrics()).toContain(
+      'signalpost_mail_found_total{mailbox="default",how="push"} 3',
+    );
+  });
+
+  test("mail that comes just before the daemon begins to idle is not left lying", async () => {
+    await using relay = await startRelay(server.port);
+    await using scene = await openScene(server, {
+      settings: NEVER_LOOKS,
+      mailbox: { port: relay.port },
+      start: false,
+    });
+    const held = relay.holdOnce(/ IDLE\r\n/, () => scene.deliverSubjects("in the gap"));
+    await scene.daemon.start();
+    await held;
+    await scene.posted(1);
+  });
+
+  test("where IDLE is not offered mail is found by looking", async () => {
+    await using fake = await startImapScript({
+      capabilities: "IMAP4rev1",
+      reply: ({ name, tag }) => {
+        if (name === "UID SEARCH" && looks++ > 1) return ["* SEARCH 1", `${tag} OK done`];
+        return undefined;
+      },
+    });
+    let looks = 0;
+    await using scene = await openScene(server, { mailbox: { port: fake.port } });
+    await scene.daemon.waitForEvent("mailbox.connected", ({ idle }) => idle === false);
+    await scene.daemon.waitForEvent("message.gone");
+    expect(fake.seen).not.toContain("IDLE");
+    expect(await scene.daemon.metrics()).toMatch(
+      /signalpost_mail_found_total{mailbox="default",how="poll"} \d/,
+    );
+  });
+
+  test("where IDLE says nothing of new mail it is found by looking", async () => {
+    let isThere = false;
+    await using fake = await startImapScript({
+      reply: ({ name, args, tag }) => {
+        if (!isThere) return undefined;
+        if (name === "UID SEARCH") return ["* SEARCH 1", `${tag} OK done`];
+        if (name !== "UID FETCH") return undefined;
+        const date = 'INTERNALDATE "01-Jan-2026 00:00:00 +0000" RFC822.SIZE 9';
+        const body = '("TEXT" "PLAIN" NIL NIL NIL "7BIT" 5 1)';
+        const envelope = '(NIL "silent" NIL NIL NIL NIL NIL NIL NIL NIL)';
+        return args.includes("ENVELOPE")
+          ? [
+              `* 1 FETCH (UID 1 ENVELOPE ${envelope} BODYSTRUCTURE ${body} ${date})`,
+              `${tag} OK done`,
+            ]
+          : ["* 1 FETCH (UID 1 BODY[1]<0> {5}", "hello)", `${tag} OK done`];
+      },
+    });
+    await using scene = await openScene(server, { mailbox: { port: fake.port } });
+    await expect.poll(() => fake.seen, { timeout: 10_000 }).toContain("IDLE");
+    isThere = true;
+    const [event] = await scene.posted(1);
+    expect(event?.data).toMatchObject({ subject: "silent", text: "hello" });
+    expect(await scene.daemon.metrics()).toContain(
+      'signalpost_mail_found_total{mailbox="default",how="poll"} 1',
+    );
+  });
+
+  test("a server that restarts is looked at again by itself", async () => {
+    await using own = await startDovecot();
+    await using scene = await openScene(own, { settings: NEVER_LOOKS });
+    await scene.deliverSubjects("before");
+    await scene.posted(1);
+    await own.shutDown();
+    await scene.daemon.waitForEvent("mailbox.failed", ({ failure }) => failure !== "rejected");
+    await scene.deliverSubjects("while it was down");
+    await own.start();
+    const [, event] = await scene.posted(2, 40_000);
+    expect(event?.data.subject).toBe("while it was down");
+  });
+});
+
+describe("a message that vanishes", () => {
+  test("before its body is read is gone, counted, and holds up nothing behind it", async () => {
+    await using relay = await startRelay(server.port);
+    await using scene = await openScene(server, { mailbox: { port: relay.port } });
+    const expunged = relay.holdOnce(/UID FETCH [^\r]*BODY\.PEEK\[1\]/, async () => {
+      const client = await scene.client();
+      await client.command("UID STORE 1 +FLAGS (\\Deleted)");
+      await client.command("UID EXPUNGE 1");
+      client.close();
+    });
+    await scene.deliverSubjects("vanishes", "stays");
+    await expunged;
+    const [event] = await scene.posted(1);
+    expect(event?.data).toMatchObject({ subject: "stays", uid: 2 });
+    await scene.daemon.waitForEvent("message.gone", ({ uid }) => uid === 1);
+    await scene.deliverSubjects("later");
+    const events = await scene.posted(2);
+    expect(events[1]?.data).toMatchObject({ subject: "later", uid: 3 });
+    const { mailboxes } = await scene.daemon.status();
+    await expect
+      .poll(async () => (await scene.daemon.status()).mailboxes[0]?.counts)
+      .toMatchObject({ delivered: 2, gone: 1 });
+    expect(mailboxes[0]?.id).toBe("default");
+  });
+});
