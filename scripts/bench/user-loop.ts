@@ -18,6 +18,7 @@ const workThrough = async (): Promise<LoopReport> => {
     host: "127.0.0.1",
     port: Number(port),
     secure: false,
+    doSTARTTLS: false,
     auth: { user: user ?? "", pass: password ?? "" },
     logger: false,
   });

@@ -17,7 +17,7 @@ export const canonicalFolder = (folder: string): string =>
   folder.toUpperCase() === "INBOX" ? "INBOX" : folder.normalize("NFC");
 
 /** RFC 4648 base32, lower case, without padding. */
-export const base32 = (bytes: Uint8Array): string => {
+const base32 = (bytes: Uint8Array): string => {
   let bits = 0;
   let value = 0;
   let text = "";

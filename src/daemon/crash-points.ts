@@ -6,7 +6,7 @@ import type { SqlDatabase } from "../store/sqlite-database.ts";
 import type { Ports } from "./ports.ts";
 
 /** Where a process can be made to die. */
-export const CRASH_POINTS = [
+const CRASH_POINTS = [
   "after-fetch",
   "after-webhook",
   "after-spool",

@@ -44,12 +44,12 @@ export const systemClock: Clock = {
   wallMs: () => Date.now(),
   async sleep(ms, signal) {
     let leftMs = Math.max(0, ms);
-    while (signal?.aborted !== true) {
+    do {
+      if (signal?.aborted === true) return;
       const napMs = Math.min(leftMs, MAX_TIMER_MS);
       await napOnce(napMs, signal);
       leftMs -= napMs;
-      if (!(leftMs > 0)) return;
-    }
+    } while (leftMs > 0);
   },
 };
 

@@ -12,7 +12,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -145,6 +146,17 @@ describe("the lock file", { tags: ["resilience"] }, () => {
     old.release();
     expect(takeFlock(path)).toEqual({ kind: "busy" });
     next.release();
+  });
+
+  test("is not kept by a process that its holder started", async () => {
+    const lock = take();
+    const child = spawn("sleep", ["60"]);
+    await once(child, "spawn");
+    lock.release();
+    const next = takeFlock(path);
+    child.kill("SIGKILL");
+    expect(next.kind).toBe("held");
+    if (next.kind === "held") next.lock.release();
   });
 
   test("is free after one release, and a second one does no harm", () => {

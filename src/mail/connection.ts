@@ -40,21 +40,47 @@ export interface Connection {
   destroy(): void;
 }
 
+/** Is a session over after this error? A plain refusal leaves it as good as it was. */
+const isOver = (error: unknown): boolean =>
+  error instanceof DeadlineError ||
+  (error instanceof MailError && !["refused", "folder_missing"].includes(error.failure));
+
+/** Waits on a session, or without one just waits; ends early only by news or `stop`. */
+const waitOn = async (
+  clock: Clock,
+  session: MailSession | null,
+  { ms, stop }: { ms: number; stop: AbortSignal },
+): Promise<"news" | "quiet"> => {
+  const ended = new AbortController();
+  const end = AbortSignal.any([stop, ended.signal]);
+  const timer = clock.sleep(ms, end).then(() => ended.abort("ended"));
+  try {
+    if (session !== null) {
+      // What a server may take to answer DONE comes on top of the wait itself.
+      const bounds = { ms: ms + COMMAND_TIMEOUT_MS, what: "waiting for mail" };
+      const heard = await withDeadline(clock, bounds, () => session.waitForMail(end));
+      if (heard === "news") return "news";
+    }
+    // Also when a server ends IDLE early: the next look is not due before its time.
+    await timer;
+    return "quiet";
+  } finally {
+    ended.abort("ended");
+  }
+};
+
 /** A connection that opens sessions by `request`; `opened` is called after each success. */
 export const createConnection = (deps: {
   clock: Clock;
   openSession: OpenSession;
   request: () => SessionRequest;
   opened: (session: MailSession) => void;
+  /** Ends an attempt to connect at once. */
+  stop: AbortSignal;
 }): Connection => {
   const { clock } = deps;
   let open: MailSession | null = null;
   let bytesBefore = 0;
-
-  /** Is a session over after this error? A plain refusal leaves it as good as it was. */
-  const isOver = (error: unknown): boolean =>
-    error instanceof DeadlineError ||
-    (error instanceof MailError && !["refused", "folder_missing"].includes(error.failure));
 
   const forget = (): MailSession | null => {
     const session = open;
@@ -62,11 +88,13 @@ export const createConnection = (deps: {
     open = null;
     return session;
   };
+
   const destroy = (): void => forget()?.destroy();
 
   const session = async (): Promise<MailSession> => {
     if (open !== null) return open;
-    const made = await withDeadline(clock, { ms: OPEN_TIMEOUT_MS, what: "connecting" }, (signal) =>
+    const bounds = { ms: OPEN_TIMEOUT_MS, what: "connecting", signal: deps.stop };
+    const made = await withDeadline(clock, bounds, (signal) =>
       deps.openSession(deps.request(), signal),
     ).catch((error: unknown) => {
       if (error instanceof DeadlineError) throw new MailError("unreachable", "ETIMEDOUT");
@@ -77,49 +105,29 @@ export const createConnection = (deps: {
     return made;
   };
 
-  const command: Connection["command"] = async (what, run, reading) => {
-    const used = await session();
+  /** Runs on the session; one that is over is destroyed, and the next call opens another. */
+  const using = async <T>(run: () => Promise<T>): Promise<T> => {
     try {
-      if (reading === undefined) {
-        return await withDeadline(clock, { ms: COMMAND_TIMEOUT_MS, what }, () => run(used));
-      }
-      const readBytes = (): number => used.bytesRead();
-      return await withProgress(clock, { ...reading, readBytes, what }, () => run(used));
-    } catch (error) {
-      // A session that was late or died is of no further use; the next command opens another.
-      if (isOver(error)) destroy();
-      throw error;
-    }
-  };
-
-  const wait: Connection["wait"] = async (ms, stop) => {
-    const ended = new AbortController();
-    const end = AbortSignal.any([stop, ended.signal]);
-    const timer = clock.sleep(ms, end).then(() => ended.abort("ended"));
-    try {
-      const used = open;
-      if (used !== null) {
-        // What a server may take to answer DONE comes on top of the wait itself.
-        const bounds = { ms: ms + COMMAND_TIMEOUT_MS, what: "waiting for mail" };
-        const heard = await withDeadline(clock, bounds, () => used.waitForMail(end));
-        if (heard === "news") return "news";
-      }
-      // Also when a server ends IDLE early: the next look is not due before its time.
-      await timer;
-      return "quiet";
+      return await run();
     } catch (error) {
       if (isOver(error)) destroy();
       throw error;
-    } finally {
-      ended.abort("ended");
     }
   };
 
   return {
     session,
-    command,
-    wait,
     destroy,
+    command: async (what, run, reading) => {
+      const used = await session();
+      if (reading === undefined) {
+        const bounds = { ms: COMMAND_TIMEOUT_MS, what };
+        return using(() => withDeadline(clock, bounds, () => run(used)));
+      }
+      const readBytes = (): number => used.bytesRead();
+      return using(() => withProgress(clock, { ...reading, readBytes, what }, () => run(used)));
+    },
+    wait: (ms, stop) => using(() => waitOn(clock, open, { ms, stop })),
     bytesRead: () => bytesBefore + (open?.bytesRead() ?? 0),
     close: async () => {
       await forget()?.close();

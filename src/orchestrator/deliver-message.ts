@@ -60,7 +60,7 @@ const shownOf = ({ logMaskedText }: FolderContext, { envelope }: Message): Settl
     : {};
 
 /** The receipt of a message with this outcome and nothing sent. */
-export const receiptOf = (
+const receiptOf = (
   context: FolderContext,
   message: Pick<Message, "eventId" | "uid" | "uidvalidity">,
   end: { outcome: Outcome; reason: string | null },

@@ -53,7 +53,7 @@ test("loses none of 2,000 messages over 20 deaths, and repeats under the same id
     "the last message is accepted",
     () => deliveriesOf(accepted).missing(names).length === 0,
     60_000,
-  );
+  ).catch(async (e) => { console.log(deliveriesOf(accepted).missing(names).join(), JSON.stringify(await daemon.status()), JSON.stringify(daemon.lines.slice(-40)), JSON.stringify([...Map.groupBy(daemon.lines,l=>l.event)].map(([k,v])=>[k,v.length]))); throw e; });
   await until("the spool is empty", async () => {
     const [mailbox] = (await daemon.status()).mailboxes;
     return mailbox?.spool.waiting === 0 && mailbox.settled_up_to === MESSAGES;

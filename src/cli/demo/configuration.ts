@@ -14,8 +14,8 @@ export interface DemoPlaces {
 
 /** The text of `signalpost.yaml`. */
 export const demoConfiguration = ({ dir, imapPort, webhookPort, secret }: DemoPlaces): string => `\
-# The configuration of this demo. Change the rules or the webhook and save: the next look at the
-# mailbox follows it. "signalpost schema" and docs/configuration.md know every key.
+# The configuration of this demo; docs/configuration.md knows every key. Change a rule, save, and send
+# two mails: a changed file is taken once it stood still for a moment, so the second one follows it.
 enable_background_tasks: true
 data_dir: ${JSON.stringify(`${dir}/data`)}
 log_level: debug

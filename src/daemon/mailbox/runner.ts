@@ -196,8 +196,10 @@ export const startMailbox = (parts: RunnerParts, mailbox: MailboxSettings): Mail
   const { clock, log } = parts;
   const memory = createFolderMemory();
   const judge = createFailureJudge(parts, mailbox.id);
+  const stop = new AbortController();
   const connection = createConnection({
     clock,
+    stop: stop.signal,
     openSession: parts.openSession,
     request: () => ({
       imap: mailbox.imap,
@@ -217,7 +219,7 @@ export const startMailbox = (parts: RunnerParts, mailbox: MailboxSettings): Mail
     connection,
     tenure: createTenure(parts, mailbox, { memory, lost: () => connection.destroy() }),
     state: createStateWord(parts, mailbox.id),
-    stop: new AbortController(),
+    stop,
     hard: new AbortController(),
     pollerWaker: createWaker(),
     spoolWaker: createWaker(),
@@ -232,9 +234,12 @@ export const startMailbox = (parts: RunnerParts, mailbox: MailboxSettings): Mail
     wakePoller: place.pollerWaker.wake,
     live: () => liveOf(place),
     stop: async () => {
-      const { stop, hard, tenure } = place;
+      const { hard, tenure } = place;
       stop.abort();
-      const cut = clock.sleep(GRACE_MS, hard.signal).then(() => hard.abort());
+      const cut = clock.sleep(GRACE_MS, hard.signal).then(() => {
+        hard.abort();
+        connection.destroy();
+      });
       await Promise.allSettled(loops);
       hard.abort();
       await cut;

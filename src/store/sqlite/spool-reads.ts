@@ -76,8 +76,9 @@ export const createSpoolEntries = (
     dueEntries: async ({ mailbox, nowMs, limit, except }) =>
       openEach(withinBytes(due.all(mailbox, nowMs, ...opens(), JSON.stringify(except), limit))),
     nextDueMs: async (mailbox, except) => {
-      const due = nextDue.get(mailbox, ...opens(), JSON.stringify(except))?.["due"] ?? null;
-      return due === null ? null : Number(due);
+      const row = nextDue.get(mailbox, ...opens(), JSON.stringify(except));
+      const dueMs = row?.["due"] ?? null;
+      return dueMs === null ? null : Number(dueMs);
     },
     oldestWaiting: async (mailbox, destination) =>
       openEach(oldest.all(mailbox, destination, ...opens()))[0] ?? null,
