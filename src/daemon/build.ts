@@ -108,6 +108,7 @@ const listen = async (
   const routes = createRoutes({
     words: () => status.words(),
     status: () => status.report(),
+    fullestDestination: () => status.fullestDestination(),
     metrics,
     token: http.token,
     host: http.host,

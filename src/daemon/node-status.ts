@@ -17,6 +17,8 @@ export interface NodeStatus {
   live(): LiveNode;
   words(): readonly { id: string; word: MailboxWord }[];
   report(): Promise<StatusReport>;
+  /** The destination with the most rows in the spool; null when it is empty. */
+  fullestDestination(): Promise<string | null>;
 }
 
 /** A mailbox of a process whose background tasks are off. */
@@ -64,6 +66,13 @@ export const createNodeStatus = (deps: {
   return {
     live,
     words: () => mailboxesNow().map(({ id, state }) => ({ id, word: state })),
+    fullestDestination: async () => {
+      const rows = new Map<string, number>();
+      for (const { destination, waiting, parked } of (await store.spoolUsage()).parts) {
+        rows.set(destination, (rows.get(destination) ?? 0) + waiting + parked);
+      }
+      return [...rows].toSorted((a, b) => b[1] - a[1])[0]?.[0] ?? null;
+    },
     report: () =>
       buildStatusReport({
         store,

@@ -26,6 +26,8 @@ export interface TickerDeps {
   store: Store;
   mailboxes: Mailboxes;
   status: NodeStatus;
+  /** Looks whether the configuration changed. */
+  refreshHot(): Promise<unknown>;
   /** Parks what waits for a mailbox that no configuration names. */
   parkOrphans(mailbox: string): Promise<void>;
   droppedLogLines(): number;
@@ -82,6 +84,7 @@ export const runTicker = async (deps: TickerDeps): Promise<void> => {
 
   const tick = async (count: number): Promise<void> => {
     tellDropped();
+    await deps.refreshHot();
     await lookAtSpool(deps, warnParked);
     const live = status.live();
     await store.writeNode(live.node, JSON.stringify(live), clock.wallMs());

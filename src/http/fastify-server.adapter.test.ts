@@ -45,6 +45,7 @@ const withServer = async (
 
 const routesWith = (token: string | null): Route[] =>
   createRoutes({
+    fullestDestination: async () => null,
     words: () => [{ id: "default", word: "polling" }],
     status: async () => {
       throw new Error("a text that must stay inside");

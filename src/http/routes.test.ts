@@ -21,6 +21,7 @@ const ask = async (
   const routes = createRoutes({
     words: () => given.words ?? [{ id: "default", word: "polling" }],
     status: async () => REPORT,
+    fullestDestination: async () => "rule-busy",
     metrics: async () => "signalpost_cycles_total 1\n",
     token: given.token ?? null,
     host: "127.0.0.1",
@@ -47,6 +48,16 @@ describe("createRoutes", () => {
     expect(JSON.parse(answer.body)).toEqual({
       status: "ready",
       mailboxes: { a: "polling", b: "standby" },
+    });
+  });
+
+  test("names the destination that fills the spool", async () => {
+    const answer = await ask("/readyz", { words: [{ id: "a", word: "spool_full" }] });
+    expect(answer.status).toBe(503);
+    expect(JSON.parse(answer.body)).toEqual({
+      status: "not_ready",
+      mailboxes: { a: "spool_full" },
+      fullest_destination: "rule-busy",
     });
   });
 

@@ -10,6 +10,8 @@ export interface RouteSources {
   /** The word of every mailbox, now. */
   words(): readonly { id: string; word: MailboxWord }[];
   status(): Promise<StatusReport>;
+  /** The destination with the most rows in the spool; null when it is empty. */
+  fullestDestination(): Promise<string | null>;
   /** The metrics in Prometheus' text format, version 0.0.4. */
   metrics(): Promise<string>;
   /** Null: none is configured. */
@@ -29,12 +31,15 @@ const refusal = ({ token }: Access): RouteAnswer =>
   token === null ? json(403, { error: "forbidden" }) : json(401, { error: "unauthorized" });
 
 /** `disabled` when nothing polls by choice, also when there is no mailbox at all. */
-const readiness = (words: readonly { id: string; word: MailboxWord }[]): RouteAnswer => {
+const readiness = async (sources: RouteSources): Promise<RouteAnswer> => {
+  const words = sources.words();
+  const isFull = words.some(({ word }) => word === "spool_full");
   const isReady = words.every(({ word }) => isReadyWord(word));
   const isDisabled = words.every(({ word }) => word === "disabled");
   const status = isDisabled ? "disabled" : isReady ? "ready" : "not_ready";
   const mailboxes = Object.fromEntries(words.map(({ id, word }) => [id, word]));
-  return json(isReady ? 200 : 503, { status, mailboxes });
+  const full = isFull ? { fullest_destination: await sources.fullestDestination() } : {};
+  return json(isReady ? 200 : 503, { status, mailboxes, ...full });
 };
 
 /** The routes over their sources; `/healthz` and `/readyz` need no token. */
@@ -51,7 +56,7 @@ export const createRoutes = (sources: RouteSources): Route[] => {
   });
   return [
     route("/healthz", isAllowedWithoutToken, () => json(200, { status: "ok" })),
-    route("/readyz", isAllowedWithoutToken, () => readiness(sources.words())),
+    route("/readyz", isAllowedWithoutToken, () => readiness(sources)),
     route("/metrics", isAllowed, async () => ({
       status: 200,
       contentType: "text/plain; version=0.0.4; charset=utf-8",

@@ -122,7 +122,7 @@ const takeBatch = async (
     const sifted = await timer.time("rules", () => sift(context, { uids, rows, forced }));
     batch.settled.push(...sifted.settled);
     await readAndSend(context, sifted, batch);
-    const expunged = await sortMissing(context, batch.missing);
+    const expunged = [...sifted.gone, ...(await sortMissing(context, batch.missing))];
     if (!forced) batch.settled.push(...expunged.map((uid) => gone(context, uid)));
     else await context.store.clearRedeliveries(context.mailbox.id, context.lease.fence, expunged);
   } catch (error) {

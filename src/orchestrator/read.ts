@@ -95,9 +95,17 @@ export const reducedMessage = (
   unreadable: Unreadable,
 ): Message => ({ ...messageOf(context, metadata), unreadable });
 
+const isListed = async ({ connection }: FolderContext, uid: number): Promise<boolean> => {
+  const listed = await connection.command("the search for one message", (session) =>
+    session.searchUids([[uid, uid]]),
+  );
+  return listed.length > 0;
+};
+
 /**
  * Metadata made from the header's first octets, for a message whose ENVELOPE cannot be had. Null when
- * the message is gone. When even this ends the connection, the event goes out without an envelope.
+ * the message is gone. When even this cannot be had of a message that the server lists, the event goes
+ * out without an envelope, rather than never.
  */
 export const readBareMetadata = async (
   context: FolderContext,
@@ -108,7 +116,7 @@ export const readBareMetadata = async (
     const bare = await context.connection.command("reading a header", (session) =>
       session.fetchHeader(uid, HEADER_BYTES),
     );
-    if (bare === null) return null;
+    if (bare === null) return (await isListed(context, uid)) ? { ...none, envelope: null } : null;
     const { internalDateMs, sizeBytes, header } = bare;
     return { ...none, internalDateMs, sizeBytes, envelope: envelopeFromHeader(header) };
   } catch (error) {

@@ -17,6 +17,8 @@ const CLAIM_TTL_MS = 62 * 24 * 3_600_000;
 
 /** A batch after sifting. What is in none of these lists is postponed to the next cycle. */
 export interface Sifted {
+  /** Expunged before they could be read. */
+  gone: number[];
   /** Filtered: settled without a webhook. */
   settled: Settling[];
   /** Sent without a body. */
@@ -44,15 +46,18 @@ const sieve = async (context: FolderContext, row: MessageMetadata): Promise<Siev
   return { row: whole, message, wanted };
 };
 
-/** The given-up messages of a batch, as reduced events. */
-const givenUp = async (context: FolderContext, uids: readonly number[]): Promise<Sieved[]> => {
-  const sieved: Sieved[] = [];
+/** The given-up messages of a batch, as reduced events; null stands for one that is gone. */
+const givenUp = async (
+  context: FolderContext,
+  uids: readonly number[],
+): Promise<Map<number, Sieved | null>> => {
+  const sieved = new Map<number, Sieved | null>();
   for (const uid of uids) {
     const reason = givenUpReason(context.memory, uid);
     if (reason === null) continue;
     const row = await readBareMetadata(context, uid);
-    if (row === null) continue;
-    sieved.push({ row, message: reducedMessage(context, row, reason), wanted: null });
+    const message = row && reducedMessage(context, row, reason);
+    sieved.set(uid, row && message && { row, message, wanted: null });
   }
   return sieved;
 };
@@ -103,10 +108,11 @@ export const sift = async (
   batch: { uids: readonly number[]; rows: readonly MessageMetadata[]; forced: boolean },
 ): Promise<Sifted> => {
   const { uids, rows, forced } = batch;
-  const sifted: Sifted = { settled: [], reduced: [], wanted: [], notes: new Map() };
-  const sieved = await givenUp(context, uids);
-  const done = new Set(sieved.map(({ row }) => row.uid));
-  for (const row of rows) if (!done.has(row.uid)) sieved.push(await sieve(context, row));
+  const lost = await givenUp(context, uids);
+  const sieved = [...lost.values()].filter((one) => one !== null);
+  for (const row of rows) sieved.push(await sieve(context, row));
+  const gone = [...lost].flatMap(([uid, one]) => (one === null ? [uid] : []));
+  const sifted: Sifted = { gone, settled: [], reduced: [], wanted: [], notes: new Map() };
   sieved.sort((a, b) => a.row.uid - b.row.uid);
   const claims = new Map(sieved.map((one) => [one, forced ? null : claimOf(context, one.message)]));
   const keys = [...claims.values()].flatMap((claim) => (claim === null ? [] : [claim.key]));

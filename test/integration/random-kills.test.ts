@@ -48,7 +48,9 @@ test("loses none of 2,000 messages over 20 deaths, and repeats under the same id
     await daemon.exit;
     await daemon.start();
   }
+  console.log("killed", performance.now(), daemon.lines.length, JSON.stringify(await daemon.status()));
   await arrival;
+  const watch = setInterval(async () => console.log(deliveriesOf(accepted).missing(names).length, JSON.stringify((await daemon.status()).mailboxes[0]), JSON.stringify((await daemon.status()).destinations[0]), JSON.stringify(daemon.lines.slice(-3))), 3000);
   await until(
     "the last message is accepted",
     () => deliveriesOf(accepted).missing(names).length === 0,
@@ -59,6 +61,7 @@ test("loses none of 2,000 messages over 20 deaths, and repeats under the same id
     return mailbox?.spool.waiting === 0 && mailbox.settled_up_to === MESSAGES;
   });
 
+  clearInterval(watch);
   const all = deliveriesOf(accepted);
   const reduced = daemon.events("message.reduced").length;
   console.log(
