@@ -17,10 +17,12 @@ export const HELP: Readonly<
     options: [CONFIG],
   },
   demo: {
-    usage: ["demo"],
+    usage: ["demo [--once]", "demo send [SUBJECT]"],
     summary:
       "Shows it all on this machine: a mailbox, a receiver and a few mails, nothing to set up.",
-    options: [],
+    options: [
+      "--once              plays the samples and one live mail, then ends (1 when something is missing)",
+    ],
   },
   check: {
     usage: ["check [--config FILE] [--json]"],
