@@ -1,7 +1,7 @@
 // The configuration while the process runs: a changed file is taken once it stood still, a bad one
 // leaves the last good snapshot, only the hot part changes by itself, and each change is told once.
 import { describe, expect, test } from "vitest";
-import { createManualClock, type ManualClock } from "../../test/support/manual-clock.ts";
+import { createVirtualClock, type VirtualClock } from "../../test/support/virtual-clock.ts";
 import type { LogFields } from "../app-logging/logger.ts";
 import { loadSettings } from "./load.ts";
 import { createPollingConfigService, type PollingConfigService } from "./polling-config-service.ts";
@@ -15,7 +15,7 @@ webhook: { url: https://hooks.example.com/in, secret: ${SECRET} }
 ${more}`;
 
 interface Bench {
-  clock: ManualClock;
+  clock: VirtualClock;
   service: PollingConfigService;
   lines: { event: string; fields: LogFields }[];
   loads(): number;
@@ -25,7 +25,7 @@ interface Bench {
 }
 
 const bench = (text = file(), env: Record<string, string> = {}): Bench => {
-  const clock = createManualClock();
+  const clock = createVirtualClock();
   const lines: Bench["lines"] = [];
   let state: { stamp: string; text: string } | null = { stamp: "0", text };
   let loads = 0;
@@ -193,7 +193,7 @@ describe("a bad change", () => {
   });
 
   test("includes an error of the loader that is none of ours", async () => {
-    const clock = createManualClock();
+    const clock = createVirtualClock();
     const lines: unknown[] = [];
     const initial = bench().service.current();
     const service = createPollingConfigService({

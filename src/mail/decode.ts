@@ -5,7 +5,6 @@ import encodingJapanese from "encoding-japanese";
 import iconv from "iconv-lite";
 import { decode as decodeSegments } from "libbase64";
 import libmime from "libmime";
-import libqp from "libqp";
 
 /** A line of base64 carries 57 bytes in 76 letters and a line end. */
 const BASE64_LINE = { bytes: 57, octets: 78 };
@@ -14,7 +13,7 @@ const UU_LINE = { bytes: 45, octets: 63 };
 /** Room for the `begin` line of uuencode and for a last, short line. */
 const SLACK_OCTETS = 128;
 
-const LF = 10;
+const [TAB, LF, CR, SPACE, EQUALS] = [9, 10, 13, 32, 61] as const;
 
 const UU_LABELS = new Set(["x-uuencode", "uuencode", "x-uue", "uue"]);
 
@@ -38,11 +37,54 @@ export const encodedBytesFor = (encoding: string, decodedBytes: number): number 
 const asBuffer = (bytes: Uint8Array): Buffer =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
+/** The value of each hex digit by its code; -1 for every other byte. */
+const HEX_VALUES = Int8Array.from({ length: 256 }, (_, code) => {
+  const digit = String.fromCharCode(code);
+  return /[0-9a-f]/i.test(digit) ? Number.parseInt(digit, 16) : -1;
+});
+
+/** `text` without an escape that a cut went through: "=", "=E" or "=" and half a line end. */
+const withoutBrokenEscape = (text: Buffer): Buffer => {
+  const broken = /=[0-9A-Fa-f\r]?$/.exec(text.toString("latin1", Math.max(0, text.length - 3)));
+  return text.subarray(0, text.length - (broken?.[0].length ?? 0));
+};
+
+/** In one pass over the bytes: what a message costs is mostly this, and regular expressions take longer. */
 const decodeQuotedPrintable = (raw: Uint8Array): Uint8Array => {
-  // An escape that the cut went through is no text: "=", "=E" or "=" and half a line end.
-  const tail = Buffer.from(raw.subarray(-3)).toString("latin1");
-  const broken = /=[0-9A-Fa-f\r]?$/.exec(tail);
-  return libqp.decode(asBuffer(raw.subarray(0, raw.length - (broken?.[0].length ?? 0))));
+  const text = withoutBrokenEscape(asBuffer(raw));
+  const out = Buffer.alloc(text.length);
+  let length = 0;
+  // Without the blanks at the end of `out`, which are no text if the line ends there.
+  let kept = 0;
+  // Right behind the last "=" that began no escape; where a line ends there, its end is no text.
+  let softEnd = -1;
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text[at] ?? 0;
+    const high = code === EQUALS ? (HEX_VALUES[text[at + 1] ?? 0] ?? -1) : -1;
+    const low = high >= 0 ? (HEX_VALUES[text[at + 2] ?? 0] ?? -1) : -1;
+    if (low >= 0) {
+      out[length] = high * 16 + low;
+      length += 1;
+      kept = length;
+      at += 2;
+      continue;
+    }
+    if (code === CR || code === LF) {
+      length = kept;
+      if (softEnd === length && (code === LF || text[at + 1] === LF)) {
+        length -= 1;
+        kept = length;
+        softEnd = -1;
+        if (code === CR) at += 1;
+        continue;
+      }
+    }
+    out[length] = code;
+    length += 1;
+    if (code !== SPACE && code !== TAB) kept = length;
+    if (code === EQUALS) softEnd = length;
+  }
+  return out.subarray(0, softEnd === kept ? kept - 1 : kept);
 };
 
 /** Where the line after the first `begin` line starts; the end of `text` when there is none. */

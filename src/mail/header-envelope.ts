@@ -116,8 +116,8 @@ const fullYear = (digits: string): number => {
   return digits.length === 2 && year < 50 ? 2000 + year : 1900 + year;
 };
 
-/** The Date header as ISO 8601, or null (RFC 5322 sections 3.3 and 4.3). */
-const dateOf = (text: string | undefined): string | null => {
+/** A Date header as ISO 8601; null when it cannot be read (RFC 5322 sections 3.3 and 4.3). */
+export const isoFromDateHeader = (text: string | undefined): string | null => {
   const match = DATE.exec((text ?? "").slice(0, 200).replace(/\s+/g, " ").trim());
   if (match === null) return null;
   const number = (group: number): number => Number(match[group] ?? 0);
@@ -151,7 +151,7 @@ export const envelopeFromHeader = (raw: Uint8Array): Envelope => {
     messageId: text("message-id"),
     inReplyTo: text("in-reply-to"),
     subject: subject === null ? null : decodeWords(subject),
-    date: dateOf(headers.get("date")),
+    date: isoFromDateHeader(headers.get("date")),
     from,
     sender: orFrom(addressesOf(headers.get("sender"))),
     replyTo: orFrom(addressesOf(headers.get("reply-to"))),

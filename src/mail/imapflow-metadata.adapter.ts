@@ -9,7 +9,7 @@ import type {
 } from "imapflow";
 import libmime from "libmime";
 import type { Address, BodyNode, Envelope, MessageMetadata } from "../core/message.ts";
-import { envelopeFromHeader } from "./header-envelope.ts";
+import { isoFromDateHeader } from "./header-envelope.ts";
 import type { BareMessage } from "./session.ts";
 
 /** Nodes below this depth are left out; imapflow itself reads no more than 100. */
@@ -17,13 +17,6 @@ const MAX_DEPTH = 200;
 
 /** Of one header at most this much is decoded. */
 const MAX_HEADER_CHARS = 16_384;
-
-/**
- * The Date header read by our own rules. The engine's date parser, which imapflow goes by, makes a date
- * of "meeting 5" and reads a missing zone as the host's.
- */
-const dateOf = (header: string | undefined): string | null =>
-  header === undefined ? null : envelopeFromHeader(Buffer.from(`Date: ${header}`)).date;
 
 const textOrNull = (value: string | undefined): string | null =>
   value === undefined || value === "" ? null : value;
@@ -47,7 +40,8 @@ const envelopeOf = (envelope: MessageEnvelopeObject, date: string | undefined): 
   messageId: textOrNull(envelope.messageId),
   inReplyTo: textOrNull(envelope.inReplyTo),
   subject: textOrNull(envelope.subject),
-  date: dateOf(date),
+  // Not imapflow's: the engine's parser makes a date of "meeting 5" and reads no zone as the host's.
+  date: isoFromDateHeader(date),
   from: addresses(envelope.from),
   sender: addresses(envelope.sender),
   replyTo: addresses(envelope.replyTo),
@@ -90,6 +84,7 @@ const structureOf = (root: MessageStructureObject): BodyNode => {
   return top;
 };
 
+/** The headers of a block, names in lower case, values as they stand but for folding and length. */
 const headersOf = (block: Buffer | undefined): Map<string, string[]> => {
   const found = new Map<string, string[]>();
   const lines = (block?.toString("utf8") ?? "").replaceAll(/\r?\n(?=[ \t])/g, "").split(/\r?\n/);
@@ -102,7 +97,7 @@ const headersOf = (block: Buffer | undefined): Map<string, string[]> => {
       .trim()
       .slice(0, MAX_HEADER_CHARS);
     const values = found.get(name) ?? [];
-    values.push(libmime.decodeWords(value));
+    values.push(value);
     found.set(name, values);
   }
   return found;
@@ -134,7 +129,11 @@ export const metadataOf = (
     sizeBytes: row.size,
     envelope: row.envelope === undefined ? null : envelopeOf(row.envelope, date),
     structure: row.bodyStructure === undefined ? null : structureOf(row.bodyStructure),
-    headers: new Map([...headers].filter(([name]) => wanted.has(name))),
+    headers: new Map(
+      [...headers]
+        .filter(([name]) => wanted.has(name))
+        .map(([name, values]) => [name, values.map((value) => libmime.decodeWords(value))]),
+    ),
   };
 };
 

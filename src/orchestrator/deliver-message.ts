@@ -144,6 +144,7 @@ const firstAttempt = async (
     attempt,
     fence: lease.fence,
     signal: context.abort,
+    stop: context.stop,
   });
   if (result.kind === "aborted") throw cutOff();
   if (result.kind === "blocked") return waits(row);

@@ -30,6 +30,17 @@ const deadlineOf = ({ limits }: FolderContext, messages: number): ReadingDeadlin
   minBytesPerSecond: limits.minBytesPerSecond,
 });
 
+/** Which of `uids` the server lists now. */
+const listedOf = async (
+  { connection }: FolderContext,
+  uids: readonly number[],
+): Promise<ReadonlySet<number>> =>
+  new Set(
+    await connection.command("the search for missing messages", (session) =>
+      session.searchUids(uidSetOf(uids)),
+    ),
+  );
+
 /**
  * Which of the messages that a FETCH did not bring are gone: a UID SEARCH does not list them either.
  * The others are held against, as if they had ended the command.
@@ -39,11 +50,7 @@ export const sortMissing = async (
   missing: readonly number[],
 ): Promise<readonly number[]> => {
   if (missing.length === 0) return [];
-  const there = new Set(
-    await context.connection.command("the search for missing messages", (session) =>
-      session.searchUids(uidSetOf(missing)),
-    ),
-  );
+  const there = await listedOf(context, missing);
   const unshown = missing.filter((uid) => there.has(uid));
   if (unshown.length > 0) strike(context.memory, unshown, false);
   return missing.filter((uid) => !there.has(uid));
@@ -95,13 +102,6 @@ export const reducedMessage = (
   unreadable: Unreadable,
 ): Message => ({ ...messageOf(context, metadata), unreadable });
 
-const isListed = async ({ connection }: FolderContext, uid: number): Promise<boolean> => {
-  const listed = await connection.command("the search for one message", (session) =>
-    session.searchUids([[uid, uid]]),
-  );
-  return listed.length > 0;
-};
-
 /**
  * Metadata made from the header's first octets, for a message whose ENVELOPE cannot be had. Null when
  * the message is gone. When even this cannot be had of a message that the server lists, the event goes
@@ -116,7 +116,9 @@ export const readBareMetadata = async (
     const bare = await context.connection.command("reading a header", (session) =>
       session.fetchHeader(uid, HEADER_BYTES),
     );
-    if (bare === null) return (await isListed(context, uid)) ? { ...none, envelope: null } : null;
+    if (bare === null) {
+      return (await listedOf(context, [uid])).has(uid) ? { ...none, envelope: null } : null;
+    }
     const { internalDateMs, sizeBytes, header } = bare;
     return { ...none, internalDateMs, sizeBytes, envelope: envelopeFromHeader(header) };
   } catch (error) {
@@ -185,7 +187,8 @@ const readRound = async (
 ): Promise<{ again: Reading[]; missing: number[] }> => {
   const byUid = new Map(round.map((reading) => [reading.wanted.metadata.uid, reading]));
   const again: Reading[] = [];
-  const received: PartsReceived = (uid, arrived) => {
+  const silent: number[] = [];
+  const take: PartsReceived = (uid, arrived) => {
     const reading = byUid.get(uid);
     if (reading === undefined) return;
     byUid.delete(uid);
@@ -198,6 +201,10 @@ const readRound = async (
     if (ranges.length > 0) again.push({ ...reading, ranges });
     else ready(assemble(context, reading.wanted, reading.parts));
   };
+  const received: PartsReceived = (uid, arrived) => {
+    if (arrived.size > 0) take(uid, arrived);
+    else silent.push(uid);
+  };
   const uids = [...byUid.keys()];
   const requests = round.map(({ wanted, ranges }) => ({ uid: wanted.metadata.uid, ranges }));
   await suspecting(context, uids, () =>
@@ -207,6 +214,10 @@ const readRound = async (
       deadlineOf(context, uids.length),
     ),
   );
+  // NIL for every part means one that is empty or a message that was expunged since it was listed.
+  if (silent.length > 0) {
+    for (const uid of await listedOf(context, silent)) take(uid, new Map());
+  }
   return { again, missing: [...byUid.keys()] };
 };
 

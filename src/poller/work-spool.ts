@@ -3,19 +3,23 @@
 import type { Log } from "../app-logging/logger.ts";
 import type { Metrics } from "../app-logging/metrics.ts";
 import type { Clock } from "../core/clock.ts";
-import { FencedError, LeaseLostError } from "../core/errors.ts";
+import { FencedError, LeaseLostError, errorCode } from "../core/errors.ts";
 import type { DeliveryErrorClass, ParkReason } from "../core/outcome.ts";
 import type { Random } from "../core/random.ts";
 import type { Rule, WebhookSettings } from "../core/settings.ts";
 import type { Lease } from "../lock/poller-lock.ts";
 import type { SpoolEntry, SpoolUpdate, Store } from "../store/store.ts";
 import type { Deliver } from "../webhook/deliver.ts";
+import { createBackoff } from "../resilience/backoff.ts";
 import { findDestination } from "../webhook/destination.ts";
 import type { Destinations } from "../webhook/destinations.ts";
 import { isPermanent, longestWaitMs, retryDelayMs } from "../webhook/retry-policy.ts";
 
 /** Entries sent in one go. */
 const BATCH = 64;
+
+/** Waits between tries of a refused write. */
+const WRITE_RETRY = { baseMs: 500, capMs: 10_000 };
 
 /** What working the spool of one mailbox takes; neither the folder nor its connection. */
 export interface SpoolContext {
@@ -33,6 +37,10 @@ export interface SpoolContext {
   lease: Lease;
   /** Other mailboxes may have something due now, too. */
   wakeSpools(): void;
+  /** The store refused to write what became of sent entries, or takes it again. */
+  writeFailing(isFailing: boolean): void;
+  /** Asked to stop: begin nothing new, finish what is in flight. */
+  stop: AbortSignal;
   /** Aborted when work must end now. */
   abort: AbortSignal;
 }
@@ -112,6 +120,7 @@ const attempt = async (
     fence: lease.fence,
     probe,
     signal: abort,
+    stop: context.stop,
   });
   switch (result.kind) {
     case "aborted":
@@ -165,14 +174,27 @@ const attemptAll = async (
   return updates;
 };
 
+/**
+ * Writes what became of entries, again and again until the store takes it: sent before it is written
+ * down, each would be sent again at the next look, for as long as the disk is full.
+ */
 const write = async (context: SpoolContext, updates: readonly SpoolUpdate[]): Promise<void> => {
   if (updates.length === 0) return;
-  const { store, mailboxId, lease } = context;
-  try {
-    await store.updateSpool(mailboxId, lease.fence, updates);
-  } catch (error) {
-    if (error instanceof FencedError) throw new LeaseLostError("a newer fence was issued");
-    throw error;
+  const { clock, random, log, store, mailboxId, lease, abort } = context;
+  const backoff = createBackoff(random, WRITE_RETRY);
+  for (let failures = 1; ; failures += 1) {
+    await lease.assert();
+    try {
+      await store.updateSpool(mailboxId, lease.fence, updates);
+      context.writeFailing(false);
+      return;
+    } catch (error) {
+      if (error instanceof FencedError) throw new LeaseLostError("a newer fence was issued");
+      context.writeFailing(true);
+      log("commit.failed", { mailbox: mailboxId, code: errorCode(error), failures });
+      await clock.sleep(backoff.nextMs(), abort);
+      if (abort.aborted) throw new DOMException("the write was given up", "AbortError");
+    }
   }
 };
 

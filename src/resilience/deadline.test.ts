@@ -1,7 +1,7 @@
 // Deadlines under a clock that the test moves: who is freed when, what the work is told, and that no
 // sleeper stays behind.
 import { describe, expect, test } from "vitest";
-import { createManualClock } from "../../test/support/manual-clock.ts";
+import { createVirtualClock } from "../../test/support/virtual-clock.ts";
 import { DeadlineError } from "../core/errors.ts";
 import { withDeadline, withProgress } from "./deadline.ts";
 
@@ -24,13 +24,13 @@ const outcomeOf = (work: Promise<unknown>): Promise<unknown> =>
 
 describe("withDeadline", () => {
   test("hands the result through and leaves no sleeper", async () => {
-    const clock = createManualClock();
+    const clock = createVirtualClock();
     expect(await withDeadline(clock, { ms: 1000, what: "work" }, async () => "done")).toBe("done");
     expect(clock.sleepers()).toBe(0);
   });
 
   test("hands a rejection through and leaves no sleeper", async () => {
-    const clock = createManualClock();
+    const clock = createVirtualClock();
     const failing = withDeadline(clock, { ms: 1000, what: "work" }, async () => {
       throw new RangeError("no");
     });
@@ -39,7 +39,7 @@ describe("withDeadline", () => {
   });
 
   test("frees the caller of work that ignores its signal", async () => {
-    const clock = createManualClock();
+    const clock = createVirtualClock();
     const { seen, run } = hangingWork();
     const outcome = outcomeOf(withDeadline(clock, { ms: 1000, what: "work" }, run));
     await clock.advance(999);
@@ -51,7 +51,7 @@ describe("withDeadline", () => {
   });
 
   test("drops what late work still rejects with", async () => {
-    const clock = createManualClock();
+    const clock = createVirtualClock();
     const outcome = outcomeOf(
       withDeadline(clock, { ms: 10, what: "work" }, (signal) =>
         clock.sleep(20, signal).then(() => {
@@ -64,7 +64,7 @@ describe("withDeadline", () => {
   });
 
   test("passes an outer abort on with its reason, at once", async () => {
-    const clock = createManualClock();
+    const clock = createVirtualClock();
     const outer = new AbortController();
     const { seen, run } = hangingWork();
     const { signal } = outer;
@@ -77,7 +77,7 @@ describe("withDeadline", () => {
   });
 
   test("does not start work whose outer signal has aborted", async () => {
-    const clock = createManualClock();
+    const clock = createVirtualClock();
     const { seen, run } = hangingWork();
     const signal = AbortSignal.abort(new Error("over"));
     const outcome = await outcomeOf(withDeadline(clock, { ms: 1000, what: "work", signal }, run));
@@ -91,7 +91,7 @@ describe("withProgress", () => {
   const bounds = { totalMs: 60_000, minBytesPerSecond: 1024, what: "a download" };
 
   test("lets work go on while enough arrives, until the total is over", async () => {
-    const clock = createManualClock();
+    const clock = createVirtualClock();
     const { seen, run } = hangingWork();
     const readBytes = (): number => clock.monoMs() * 2;
     const outcome = outcomeOf(withProgress(clock, { ...bounds, readBytes }, run));
@@ -102,7 +102,7 @@ describe("withProgress", () => {
   });
 
   test("ends work of which too little arrives in a window", async () => {
-    const clock = createManualClock();
+    const clock = createVirtualClock();
     const { seen, run } = hangingWork();
     const readBytes = (): number => Math.min(clock.monoMs() * 2, 40_000);
     const outcome = outcomeOf(withProgress(clock, { ...bounds, totalMs: 600_000, readBytes }, run));
@@ -114,7 +114,7 @@ describe("withProgress", () => {
   });
 
   test("hands the result through and leaves no sleeper behind", async () => {
-    const clock = createManualClock();
+    const clock = createVirtualClock();
     const work = withProgress(clock, { ...bounds, readBytes: () => 0 }, async () => "read");
     expect(await work).toBe("read");
     expect(clock.sleepers()).toBe(0);

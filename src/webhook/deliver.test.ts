@@ -1,7 +1,7 @@
 // One attempt from slot to verdict: over a scripted network under a clock that the test moves, and once
 // over the real one to a receiver that checks the signature.
 import { describe, expect, test } from "vitest";
-import { createManualClock } from "../../test/support/manual-clock.ts";
+import { createVirtualClock } from "../../test/support/virtual-clock.ts";
 import { startReceiver } from "../../test/support/receiver.ts";
 import type { HttpRequest, HttpResult, SendHttp } from "../net/send-http.ts";
 import { createUndiciSender } from "../net/undici-sender.adapter.ts";
@@ -38,7 +38,7 @@ const answered = (status: number, retryAfter: string | null = null): HttpResult 
 
 /** A network that answers as told and remembers what it was asked; it hangs until aborted on "hang". */
 const start = (answer: (n: number) => HttpResult | "hang") => {
-  const clock = createManualClock();
+  const clock = createVirtualClock();
   const requests: HttpRequest[] = [];
   const sendHttp: SendHttp = async (request) => {
     requests.push(request);
@@ -84,7 +84,7 @@ describe("a request", () => {
   test("is verified by a real receiver over the real network", async () => {
     const receiver = await startReceiver({ secrets: [secret] });
     const sender = createUndiciSender();
-    const clock = { ...createManualClock(), wallMs: () => Date.now() };
+    const clock = { ...createVirtualClock(), wallMs: () => Date.now() };
     const destinations = createDestinations({ clock, log: () => undefined });
     const deliver = createDeliver({ clock, sendHttp: sender.sendHttp, destinations });
     const loopback = { ...destination, url: receiver.url, allowPrivateAddresses: true };

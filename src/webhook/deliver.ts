@@ -27,12 +27,14 @@ export interface DeliveryAttempt {
   probe?: boolean;
   /** Aborts when the lease is lost or the work must end. */
   signal: AbortSignal;
+  /** When it aborts, an attempt that still stands in line is not begun; one under way goes on. */
+  stop: AbortSignal;
 }
 
 /**
  * What came of it. `paused`: sent, and the destination asked to wait until then (wall time); it uses up
  * no attempt. `blocked`: not sent, because the destination stopped taking anything while this attempt
- * waited for its slot. `aborted`: our signal ended it; the request may have arrived.
+ * waited for its slot. `aborted`: our signals ended it; the request may have arrived.
  */
 export type DeliveryResult =
   | { kind: "delivered" }
@@ -110,11 +112,11 @@ const send = async (deps: Deps, attempt: DeliveryAttempt): Promise<DeliveryResul
   }
 };
 
-/** Waits for a slot; null when the signal aborts first. */
+/** Waits for a slot; null when it is not to be begun any more. */
 const takeSlot = async (deps: Deps, attempt: DeliveryAttempt): Promise<(() => void) | null> => {
   const { id, concurrency } = attempt.destination;
   try {
-    return await deps.destinations.gate(id, concurrency).acquire(1, attempt.signal);
+    return await deps.destinations.gate(id, concurrency).acquire(1, attempt.stop);
   } catch {
     return null;
   }

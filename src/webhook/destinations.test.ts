@@ -1,12 +1,12 @@
 // The registry of destinations under a clock that the test moves: admission, probes, pauses and what is
 // logged of them.
 import { describe, expect, test } from "vitest";
-import { createManualClock } from "../../test/support/manual-clock.ts";
+import { createVirtualClock } from "../../test/support/virtual-clock.ts";
 import type { LogFields } from "../app-logging/logger.ts";
 import { createDestinations } from "./destinations.ts";
 
 const start = () => {
-  const clock = createManualClock();
+  const clock = createVirtualClock();
   const lines: [string, LogFields][] = [];
   const destinations = createDestinations({
     clock,

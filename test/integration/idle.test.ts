@@ -42,50 +42,40 @@ describe("noticing mail", () => {
     await scene.posted(1);
   });
 
-  test("where IDLE is not offered mail is found by looking", async () => {
-    await using fake = await startImapScript({
-      capabilities: "IMAP4rev1",
-      reply: ({ name, tag }) => {
-        if (name === "UID SEARCH" && looks++ > 1) return ["* SEARCH 1", `${tag} OK done`];
-        return undefined;
-      },
-    });
-    let looks = 0;
-    await using scene = await openScene(server, { mailbox: { port: fake.port } });
-    await scene.daemon.waitForEvent("mailbox.connected", ({ idle }) => idle === false);
-    await scene.daemon.waitForEvent("message.gone");
-    expect(fake.seen).not.toContain("IDLE");
-    expect(await scene.daemon.metrics()).toMatch(
-      /signalpost_mail_found_total{mailbox="default",how="poll"} \d/,
-    );
-  });
-
-  test("where IDLE says nothing of new mail it is found by looking", async () => {
-    let isThere = false;
-    await using fake = await startImapScript({
+  /** A server with one message in its INBOX as soon as `isThere()`, which it never tells of. */
+  const silentServer = (capabilities: string, isThere: () => boolean) =>
+    startImapScript({
+      capabilities,
       reply: ({ name, args, tag }) => {
-        if (!isThere) return undefined;
+        if (!isThere()) return undefined;
         if (name === "UID SEARCH") return ["* SEARCH 1", `${tag} OK done`];
         if (name !== "UID FETCH") return undefined;
-        const date = 'INTERNALDATE "01-Jan-2026 00:00:00 +0000" RFC822.SIZE 9';
-        const body = '("TEXT" "PLAIN" NIL NIL NIL "7BIT" 5 1)';
         const envelope = '(NIL "silent" NIL NIL NIL NIL NIL NIL NIL NIL)';
-        return args.includes("ENVELOPE")
-          ? [
-              `* 1 FETCH (UID 1 ENVELOPE ${envelope} BODYSTRUCTURE ${body} ${date})`,
-              `${tag} OK done`,
-            ]
-          : ["* 1 FETCH (UID 1 BODY[1]<0> {5}", "hello)", `${tag} OK done`];
+        const body = '("TEXT" "PLAIN" NIL NIL NIL "7BIT" 5 1)';
+        const rest = 'INTERNALDATE "01-Jan-2026 00:00:00 +0000" RFC822.SIZE 9';
+        const line = args.includes("ENVELOPE")
+          ? [`* 1 FETCH (UID 1 ENVELOPE ${envelope} BODYSTRUCTURE ${body} ${rest})`]
+          : ["* 1 FETCH (UID 1 BODY[1]<0> {5}", "hello)"];
+        return [...line, `${tag} OK done`];
       },
     });
+
+  test.each([
+    ["where IDLE is not offered", "IMAP4rev1", false],
+    ["where IDLE says nothing", "IMAP4rev1 IDLE", true],
+  ])("%s new mail is found by looking", async (_title, capabilities, idle) => {
+    let isThere = false;
+    await using fake = await silentServer(capabilities, () => isThere);
     await using scene = await openScene(server, { mailbox: { port: fake.port } });
-    await expect.poll(() => fake.seen, { timeout: 10_000 }).toContain("IDLE");
+    await scene.daemon.waitForEvent("mailbox.connected", (line) => line["idle"] === idle);
+    await expect.poll(() => fake.seen, { timeout: 10_000 }).toContain(idle ? "IDLE" : "NOOP");
     isThere = true;
     const [event] = await scene.posted(1);
     expect(event?.data).toMatchObject({ subject: "silent", text: "hello" });
     expect(await scene.daemon.metrics()).toContain(
       'signalpost_mail_found_total{mailbox="default",how="poll"} 1',
     );
+    expect(fake.seen.includes("IDLE")).toBe(idle);
   });
 
   test("a server that restarts is looked at again by itself", async () => {
@@ -103,10 +93,13 @@ describe("noticing mail", () => {
 });
 
 describe("a message that vanishes", () => {
-  test("before its body is read is gone, counted, and holds up nothing behind it", async () => {
+  test.each([
+    ["it is told of", / UID FETCH [^\r]*ENVELOPE/],
+    ["its body is read", / UID FETCH [^\r]*BODY\.PEEK\[1\]/],
+  ])("before %s is gone, counted, and holds up nothing behind it", async (_title, command) => {
     await using relay = await startRelay(server.port);
     await using scene = await openScene(server, { mailbox: { port: relay.port } });
-    const expunged = relay.holdOnce(/UID FETCH [^\r]*BODY\.PEEK\[1\]/, async () => {
+    const expunged = relay.holdOnce(command, async () => {
       const client = await scene.client();
       await client.command("UID STORE 1 +FLAGS (\\Deleted)");
       await client.command("UID EXPUNGE 1");
@@ -118,12 +111,10 @@ describe("a message that vanishes", () => {
     expect(event?.data).toMatchObject({ subject: "stays", uid: 2 });
     await scene.daemon.waitForEvent("message.gone", ({ uid }) => uid === 1);
     await scene.deliverSubjects("later");
-    const events = await scene.posted(2);
-    expect(events[1]?.data).toMatchObject({ subject: "later", uid: 3 });
+    const [, later] = await scene.posted(2);
+    expect(later?.data).toMatchObject({ subject: "later", uid: 3 });
+    await scene.daemon.waitForEvent("message.delivered", ({ uid }) => uid === 3);
     const { mailboxes } = await scene.daemon.status();
-    await expect
-      .poll(async () => (await scene.daemon.status()).mailboxes[0]?.counts)
-      .toMatchObject({ delivered: 2, gone: 1 });
-    expect(mailboxes[0]?.id).toBe("default");
+    expect(mailboxes[0]).toMatchObject({ counts: { delivered: 2, gone: 1 }, settled_up_to: 3 });
   });
 });

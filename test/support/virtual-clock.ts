@@ -66,11 +66,15 @@ export interface VirtualClock extends Clock {
    * `limitMs`, or when nobody sleeps any more.
    */
   runUntil(predicate: () => boolean, limitMs: number): Promise<void>;
+  /** The wall clock jumps by `ms`; nobody wakes. */
+  stepWall(ms: number): void;
+  /** How many sleep now. */
+  sleepers(): number;
 }
 
 /** A clock at 0 whose wall shows `wallMs` (default 2026-11-24T08:00:00Z). */
 export const createVirtualClock = (options: { wallMs?: number } = {}): VirtualClock => {
-  const wallAtStartMs = options.wallMs ?? 1_795_507_200_000;
+  let wallAtStartMs = options.wallMs ?? 1_795_507_200_000;
   const heap: Sleeper[] = [];
   let nowMs = 0;
   let order = 0;
@@ -108,6 +112,10 @@ export const createVirtualClock = (options: { wallMs?: number } = {}): VirtualCl
     wallMs: () => wallAtStartMs + nowMs,
     now: () => nowMs,
     sleep,
+    stepWall(ms) {
+      wallAtStartMs += ms;
+    },
+    sleepers: () => heap.filter(({ wake }) => wake !== null).length,
     async advance(ms) {
       const untilMs = nowMs + ms;
       await drain();

@@ -18,7 +18,10 @@ import {
   type SharedParts,
   createFolderMemory,
 } from "../../orchestrator/folder-context.ts";
-import { backgroundEmailPollerLoop } from "../../poller/background-email-poller-loop.ts";
+import {
+  type LockAnswer,
+  backgroundEmailPollerLoop,
+} from "../../poller/background-email-poller-loop.ts";
 import { backgroundSpoolLoop } from "../../poller/background-spool-loop.ts";
 import { activityAt } from "../../poller/schedule.ts";
 import { workSpool } from "../../poller/work-spool.ts";
@@ -134,13 +137,21 @@ const waitForMail = async (place: Workplace, ms: number): Promise<void> => {
   memory.pushed = (await connection.wait(ms, AbortSignal.any(ends))) === "news";
 };
 
+/** Takes or confirms the lease; with a new one, what earlier holders left in the spool is worked off. */
+const takeLock = async ({ tenure, spoolWaker }: Workplace): Promise<LockAnswer> => {
+  const before = tenure.lease();
+  const answer = await tenure.take();
+  if (tenure.lease() !== before) spoolWaker.wake();
+  return answer;
+};
+
 const runPoller = (place: Workplace, judge: ReturnType<typeof createFailureJudge>) =>
   backgroundEmailPollerLoop({
     clock: place.parts.clock,
     stop: place.stop.signal,
     activityAt,
     settings: async () => (await place.parts.refreshHot()).polling,
-    lock: () => place.tenure.take(),
+    lock: () => takeLock(place),
     firstContact: () => firstContact(place),
     cycle: () => watched(place, runCycle),
     waitForMail: (ms) => waitForMail(place, ms),
@@ -161,11 +172,16 @@ const workSpoolOnce = async (place: Workplace): Promise<number> => {
 
 const runSpool = (place: Workplace) => {
   const { parts, mailbox, stop, spoolWaker } = place;
+  let woken = spoolWaker.signal();
   return backgroundSpoolLoop({
     clock: parts.clock,
     stop: stop.signal,
-    work: () => workSpoolOnce(place),
-    waitForWork: (ms) => parts.clock.sleep(ms, AbortSignal.any([stop.signal, spoolWaker.signal()])),
+    work: () => {
+      // Taken before the work, so that what comes in while it ends is not slept over.
+      woken = spoolWaker.signal();
+      return workSpoolOnce(place);
+    },
+    waitForWork: (ms) => parts.clock.sleep(ms, AbortSignal.any([stop.signal, woken])),
     failed: (error) => {
       if (!(error instanceof LeaseLostError)) {
         parts.log("spool.failed", { mailbox: mailbox.id, code: errorCode(error) });
