@@ -16,7 +16,6 @@ export const EVENTS = {
   "config.needs_restart": ["warn", "A changed key takes effect only after a restart."],
   "config.rule_refused": ["warn", "One rule cannot be used and is skipped; the others stay."],
   "http.listening": ["info", "The HTTP server answers on this address."],
-  "http.failed": ["error", "The HTTP server could not listen."],
   "lock.refused": ["warn", "Another process polls this mailbox, or the lock file is unusable."],
   "lock.acquired": ["info", "This process polls the mailbox under a new fence."],
   "lock.released": ["info", "This process gave the mailbox back."],

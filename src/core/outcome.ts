@@ -29,7 +29,7 @@ export type PairState =
   | { kind: "dropped"; attempts: number };
 
 /** A message's outcome as its receipt shows it. */
-export type Outcome = "delivered" | "filtered" | "spooled" | "parked" | "gone" | "reset_skipped";
+export type Outcome = "delivered" | "filtered" | "spooled" | "parked" | "gone";
 
 /** The outcome of a message whose every pair has a state (DESIGN section 2). */
 export const outcomeOfPairs = (pairs: Iterable<PairState>): Outcome => {

@@ -63,7 +63,7 @@ const openStore = ({ initial }: DaemonConfig, ports: Ports): Store => {
 
 /** The parts that every mailbox works with. */
 const runnerParts = async (
-  { initial }: DaemonConfig,
+  { initial, node }: DaemonConfig,
   ports: Ports,
   made: { log: Log; metrics: Metrics; store: Store; configService: PollingConfigService },
 ): Promise<Omit<RunnerParts, "wakeSpools">> => {
@@ -76,6 +76,7 @@ const runnerParts = async (
     destinations.forget(new Set(["default", ...configuredRules.map(({ id }) => `rule-${id}`)]));
   });
   return {
+    node,
     clock,
     random,
     log,

@@ -186,6 +186,7 @@ describe("the warnings of a refused lock", { tags: ["resilience"] }, () => {
       path,
       takeLocalLock: () => answer,
       issueFence: async () => 1,
+      heldElsewhere: async () => false,
       onAcquisition: (result) => void results.push(result),
     });
     const tryFor = async (seconds: number): Promise<void> => {

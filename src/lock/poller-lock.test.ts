@@ -8,7 +8,7 @@ import { createPollerLock, type Lease, lockPathFor } from "./poller-lock.ts";
 /** A poller lock over a host lock that is free, with switches. */
 const setUp = () => {
   const clock = createVirtualClock();
-  const host = { taken: 0, released: 0, inPlace: true, looks: 0, busy: false };
+  const host = { taken: 0, released: 0, inPlace: true, looks: 0, busy: false, rival: false };
   const events: string[] = [];
   const results: string[] = [];
   const fences = { next: 100, issue: async (): Promise<number> => (fences.next += 1) };
@@ -33,6 +33,7 @@ const setUp = () => {
       };
     },
     issueFence: () => fences.issue(),
+    heldElsewhere: async () => host.rival,
     onAcquisition: (result) => void results.push(result),
   });
   const acquire = async (): Promise<Lease> => {
@@ -47,6 +48,32 @@ describe("the path of the lock file", () => {
   test("is the bare one for the mailbox default and has the id appended for the others", () => {
     expect(lockPathFor("/tmp/poller.lock", "default")).toBe("/tmp/poller.lock");
     expect(lockPathFor("/tmp/poller.lock", "sales")).toBe("/tmp/poller.lock.sales");
+  });
+});
+
+describe("a newer fence, from a process with another lock file", () => {
+  test("ends the lease, and is not answered by taking the mailbox back", async () => {
+    const { acquire, clock, events, host, lock } = setUp();
+    const lease = await acquire();
+    host.rival = true;
+    await lock.overtaken();
+    expect(lease.signal.aborted).toBe(true);
+    expect(events.at(-1)).toBe("lock.lost 101 taken_over");
+    expect(await lock.acquire()).toMatchObject({ kind: "refused", code: "FENCED" });
+    await clock.advance(60_000);
+    expect(await lock.acquire()).toMatchObject({ kind: "refused", reason: "held_by_other" });
+    host.rival = false;
+    expect((await acquire()).fence).toBe(102);
+  });
+
+  test("is stood off from until its holder had the time to tell of itself", async () => {
+    const { acquire, clock, lock } = setUp();
+    await acquire();
+    await lock.overtaken();
+    await clock.advance(9999);
+    expect(await lock.acquire()).toMatchObject({ kind: "refused" });
+    await clock.advance(1);
+    expect((await acquire()).fence).toBe(102);
   });
 });
 

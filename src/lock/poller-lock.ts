@@ -53,6 +53,8 @@ export interface PollerLockDeps {
   takeLocalLock: TakeLocalLock;
   /** Asks the store for the next fence, durably. */
   issueFence: () => Promise<number>;
+  /** Does another living process say that it holds this mailbox? Asked after a newer fence was seen. */
+  heldElsewhere: () => Promise<boolean>;
   /** Told of every try, for the metric. */
   onAcquisition?: (result: AcquisitionResult) => void;
 }
@@ -67,8 +69,16 @@ export interface PollerLock {
   acquire(): Promise<LeaseAnswer>;
   /** Gives it back, after in-flight work ended. Doing it twice is no harm. */
   release(): Promise<void>;
+  /**
+   * The store has seen a newer fence: somebody holds the mailbox under another lock file. The lease is
+   * lost, and not tried for again while that process lives.
+   */
+  overtaken(): Promise<void>;
   view(): LeaseView;
 }
+
+/** So long after a newer fence was seen, its holder has told of itself if it lives. */
+const STAND_OFF_MS = 10_000;
 
 /** How often `assert` looks whether the lock file is still the locked one; a look is two system calls. */
 const LOOK_EVERY_MS = 1000;
@@ -101,6 +111,8 @@ interface Memory {
   state: LeaseState;
   tenure: Tenure | null;
   view: LeaseView;
+  /** When a newer fence was seen (monotonic); null: never, or its holder is gone. */
+  overtakenMs: number | null;
 }
 
 const moment = ({ deps }: Memory): LeaseMoment => ({ ...LOCAL_LEASE, nowMs: deps.clock.monoMs() });
@@ -161,7 +173,7 @@ const createLease = (memory: Memory, fence: number, signal: AbortSignal): Lease 
     if (tenure?.lease.fence !== fence) throw new LeaseLostError("it was given back");
     look(memory, tenure, LOOK_EVERY_MS);
     if (mayStart(memory.state, moment(memory)) === "yes") return;
-    throw new LeaseLostError("the lock file was deleted or replaced");
+    throw new LeaseLostError("another process has taken the mailbox, or its lock file");
   },
 });
 
@@ -193,12 +205,23 @@ const begin = async (memory: Memory, local: LocalLock, sentMs: number): Promise<
   return { kind: "held", lease };
 };
 
+/** Two processes that do not share a lock file would take the mailbox from each other for ever. */
+const mustStandOff = async (memory: Memory): Promise<boolean> => {
+  const { clock, heldElsewhere } = memory.deps;
+  if (memory.overtakenMs === null) return false;
+  if (clock.monoMs() - memory.overtakenMs < STAND_OFF_MS) return true;
+  if (await heldElsewhere()) return true;
+  memory.overtakenMs = null;
+  return false;
+};
+
 const tryOnce = async (memory: Memory): Promise<LeaseAnswer> => {
   if (memory.tenure !== null) look(memory, memory.tenure, 0);
   if (memory.state.kind === "lost") apply(memory, { kind: "release" });
   if (memory.tenure !== null) return { kind: "held", lease: memory.tenure.lease };
 
   const { clock, path, takeLocalLock } = memory.deps;
+  if (await mustStandOff(memory)) return refuse(memory, "held_by_other", "FENCED");
   apply(memory, { kind: "wanted" });
   const sentMs = clock.monoMs();
   const answer = takeLocalLock(path);
@@ -214,6 +237,7 @@ export const createPollerLock = (deps: PollerLockDeps): PollerLock => {
     state: { kind: "free" },
     tenure: null,
     view: { state: "free", fence: null, sinceMs: deps.clock.wallMs() },
+    overtakenMs: null,
   };
   let last: Promise<unknown> = Promise.resolve();
   /** One at a time: a release that comes while a fence is being issued waits for it. */
@@ -224,6 +248,11 @@ export const createPollerLock = (deps: PollerLockDeps): PollerLock => {
   };
   return {
     acquire: () => inTurn(() => tryOnce(memory)),
+    overtaken: () =>
+      inTurn(async () => {
+        memory.overtakenMs = deps.clock.monoMs();
+        apply(memory, { kind: "renewal_refused", reason: "taken_over" });
+      }),
     release: () => inTurn(async () => apply(memory, { kind: "release" })),
     view: () => memory.view,
   };

@@ -250,7 +250,7 @@ const createWriter = (client: ImapFlow, commands: Commands, folder: FolderState)
       for (const set of commandSets(uidSetOf(uids)))
         await commands.call(() => run(sequenceSet(set)));
     });
-  const unsupported = (): Promise<never> => Promise.reject(new MailError("closed", "UNSUPPORTED"));
+  const unsupported = (): Promise<never> => Promise.reject(new MailError("refused", "UNSUPPORTED"));
 
   const addFlag: MailSession["addFlag"] = (uids, flag) =>
     each(uids, (set) => client.messageFlagsAdd(set, [flag], { uid: true, silent: true }));

@@ -171,7 +171,8 @@ const reset = async (
   const { mailbox, log, lease, memory, metrics, store, clock } = context;
   const { uidvalidity, below } = usableFolder(folder);
   const sameAccount = old.accountHash === accountHash(context);
-  const tail = sameAccount ? await store.readTail(mailbox.id, mailbox.folder) : [];
+  // A new name of the same server must not send everything again; mail of another account matches none.
+  const tail = await store.readTail(mailbox.id, mailbox.folder);
   const floorMs = resetFloorMs(tail, old.firstContactMs);
   const candidates = await candidatesSince(context, floorMs);
   const { matched, fresh } = matchTail(tail, candidates, floorMs);

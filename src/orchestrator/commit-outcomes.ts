@@ -1,7 +1,7 @@
 // Making outcomes durable. A commit that the store refuses is tried again with the same outcomes until
 // it succeeds or the lease is lost, so that nothing that was delivered is delivered again because of a
 // full disk. Called by the cycle; the only writer of the cursor.
-import { errorCode, FencedError, LeaseLostError } from "../core/errors.ts";
+import { errorCode, FencedError } from "../core/errors.ts";
 import { MAX_COMMIT_BYTES } from "../core/limits.ts";
 import { type UidSet, settle, uidSetOf } from "../core/uid-set.ts";
 import { createBackoff } from "../resilience/backoff.ts";
@@ -15,7 +15,8 @@ const RETRY = { baseMs: 500, capMs: 10_000 };
 
 /**
  * Commits, again and again, until the store takes it. Rejects with `LeaseLostError` when the lease is
- * lost or a newer fence was issued meanwhile, and with an `AbortError` at the end of the grace period.
+ * lost, with `FencedError` when a newer fence was issued, and with an `AbortError` when a stop cannot
+ * wait any longer.
  */
 export const commitSurely = async (context: FolderContext, commit: Commit): Promise<void> => {
   const { clock, random, lease, log, memory, store, abort } = context;
@@ -31,7 +32,7 @@ export const commitSurely = async (context: FolderContext, commit: Commit): Prom
       memory.progress += 1;
       return;
     } catch (error) {
-      if (error instanceof FencedError) throw new LeaseLostError("a newer fence was issued");
+      if (error instanceof FencedError) throw error;
       failures += 1;
       memory.commitFailing = true;
       memory.progress += 1;

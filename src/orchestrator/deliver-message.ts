@@ -144,7 +144,7 @@ const firstAttempt = async (
     attempt,
     fence: lease.fence,
     signal: context.abort,
-    stop: context.stop,
+    ending: context.ending,
   });
   if (result.kind === "aborted") throw cutOff();
   if (result.kind === "blocked") return waits(row);

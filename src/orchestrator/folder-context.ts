@@ -109,4 +109,6 @@ export interface FolderContext extends SharedParts {
   stop: AbortSignal;
   /** Aborted when work must end now: lost lease, overdue cycle, end of the grace period. */
   abort: AbortSignal;
+  /** Both: aborted as soon as one of them is. */
+  ending: AbortSignal;
 }

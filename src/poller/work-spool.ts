@@ -3,7 +3,7 @@
 import type { Log } from "../app-logging/logger.ts";
 import type { Metrics } from "../app-logging/metrics.ts";
 import type { Clock } from "../core/clock.ts";
-import { FencedError, LeaseLostError, errorCode } from "../core/errors.ts";
+import { FencedError, errorCode } from "../core/errors.ts";
 import type { DeliveryErrorClass, ParkReason } from "../core/outcome.ts";
 import type { Random } from "../core/random.ts";
 import type { Rule, WebhookSettings } from "../core/settings.ts";
@@ -39,10 +39,10 @@ export interface SpoolContext {
   wakeSpools(): void;
   /** The store refused to write what became of sent entries, or takes it again. */
   writeFailing(isFailing: boolean): void;
-  /** Asked to stop: begin nothing new, finish what is in flight. */
-  stop: AbortSignal;
   /** Aborted when work must end now. */
   abort: AbortSignal;
+  /** Aborted when nothing new is to be begun: with `abort`, or earlier. */
+  ending: AbortSignal;
 }
 
 const park = (
@@ -120,7 +120,7 @@ const attempt = async (
     fence: lease.fence,
     probe,
     signal: abort,
-    stop: context.stop,
+    ending: context.ending,
   });
   switch (result.kind) {
     case "aborted":
@@ -189,7 +189,7 @@ const write = async (context: SpoolContext, updates: readonly SpoolUpdate[]): Pr
       context.writeFailing(false);
       return;
     } catch (error) {
-      if (error instanceof FencedError) throw new LeaseLostError("a newer fence was issued");
+      if (error instanceof FencedError) throw error;
       context.writeFailing(true);
       log("commit.failed", { mailbox: mailboxId, code: errorCode(error), failures });
       await clock.sleep(backoff.nextMs(), abort);

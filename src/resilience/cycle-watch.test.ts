@@ -12,10 +12,12 @@ const setUp = () => {
   const clock = createVirtualClock();
   const events: string[] = [];
   let moved = 0;
+  let isExempt = false;
   const note = (what: string): void => void events.push(`${what}@${clock.now() / 1000}s`);
   const watch = <T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> =>
     watchCycle(clock, {
       progress: () => moved,
+      isExempt: () => isExempt,
       abort: () => note("abort"),
       wedged: () => note("wedged"),
       run: (signal) => {
@@ -23,10 +25,25 @@ const setUp = () => {
         return run(signal);
       },
     });
-  return { clock, events, watch, move: () => (moved += 1) };
+  const exempt = (value: boolean): void => void (isExempt = value);
+  return { clock, events, watch, exempt, move: () => (moved += 1) };
 };
 
 describe("the watch over a cycle", { tags: ["resilience"] }, () => {
+  test("leaves a cycle alone that is exempt, and counts anew afterwards", async () => {
+    const { clock, events, watch, exempt } = setUp();
+    exempt(true);
+    const watched = watch((signal) => clock.sleep(Infinity, signal)).catch(() => undefined);
+    await clock.advance(60 * MINUTE_MS);
+    expect(events).toEqual([]);
+    exempt(false);
+    await clock.advance(80_000);
+    expect(events).toEqual([]);
+    await clock.advance(20_000);
+    expect(events).toContain("abort@3690s");
+    await watched;
+  });
+
   test("passes the result of a cycle through and leaves no timer behind", async () => {
     const { clock, events, watch } = setUp();
     const watched = watch(async () => {

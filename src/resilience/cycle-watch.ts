@@ -20,6 +20,8 @@ const LOOK_MS = 5000;
 export interface WatchedCycle<T> {
   /** A number that grows with everything that moves. */
   progress(): number;
+  /** True while the cycle must go on however long it takes; its deadlines start anew afterwards. */
+  isExempt(): boolean;
   /** Ends what does not listen to signals: the connection. Called when the cycle is overdue. */
   abort(): void;
   /** Ends the process: the cycle ignored its abort. */
@@ -28,15 +30,20 @@ export interface WatchedCycle<T> {
 }
 
 /** Resolves when the cycle is overdue, or early when `ended` aborts. */
-const overdue = async (clock: Clock, progress: () => number, ended: AbortSignal): Promise<void> => {
-  const startedMs = clock.monoMs();
+const overdue = async (
+  clock: Clock,
+  { progress, isExempt }: Pick<WatchedCycle<unknown>, "progress" | "isExempt">,
+  ended: AbortSignal,
+): Promise<void> => {
+  let startedMs = clock.monoMs();
   let seen = progress();
   let movedMs = startedMs;
   while (!ended.aborted) {
     await clock.sleep(LOOK_MS, ended);
     const nowMs = clock.monoMs();
     const now = progress();
-    if (now !== seen) movedMs = nowMs;
+    if (now !== seen || isExempt()) movedMs = nowMs;
+    if (isExempt()) startedMs = nowMs;
     seen = now;
     if (nowMs - startedMs >= TOTAL_MS || nowMs - movedMs >= QUIET_MS) return;
   }
@@ -48,12 +55,12 @@ const overdue = async (clock: Clock, progress: () => number, ended: AbortSignal)
  */
 export const watchCycle = async <T>(
   clock: Clock,
-  { progress, abort, wedged, run }: WatchedCycle<T>,
+  { abort, wedged, run, ...watched }: WatchedCycle<T>,
 ): Promise<T> => {
   const ended = new AbortController();
   const aborted = new AbortController();
   const guard = async (): Promise<void> => {
-    await overdue(clock, progress, ended.signal);
+    await overdue(clock, watched, ended.signal);
     if (ended.signal.aborted) return;
     aborted.abort(new DeadlineError("a cycle"));
     abort();

@@ -9,11 +9,8 @@ import type { OpenSqlite, SqlDatabase } from "./sqlite-database.ts";
 /** The name of the database in its data directory. */
 export const DATABASE_FILE = "signalpost.db";
 
-// auto_vacuum counts only before the first page is written, and WAL mode writes it: the order matters.
 // Temporary structures stay in memory, because a statement journal on disk would hold payloads.
 const PRAGMAS = `
-  PRAGMA busy_timeout = 100;
-  PRAGMA auto_vacuum = INCREMENTAL;
   PRAGMA journal_mode = WAL;
   PRAGMA synchronous = FULL;
   PRAGMA secure_delete = ON;
@@ -27,18 +24,38 @@ const WATCH_MS = 500;
 const watchVersion = (database: DatabaseSync, changed: () => void): (() => void) => {
   const version = database.prepare("PRAGMA data_version");
   let seen = version.get()?.["data_version"];
-  const timer = setInterval(() => {
+  const look = (): void => {
     const now = version.get()?.["data_version"];
     if (now !== seen) changed();
     seen = now;
+  };
+  const timer = setInterval(() => {
+    try {
+      look();
+    } catch {
+      // Busy or unreadable for a moment: nobody waits for this look, and the next one comes.
+    }
   }, WATCH_MS);
   timer.unref();
   return () => clearInterval(timer);
 };
 
+const INCREMENTAL = 2;
+
+/**
+ * It counts only before the first page is written, and WAL mode writes that. Asked first, because to
+ * set it again is a write too, and a full disk must not keep the daemon from starting.
+ */
+const setAutoVacuum = (database: DatabaseSync): void => {
+  const mode = database.prepare("PRAGMA auto_vacuum").get()?.["auto_vacuum"];
+  if (mode !== INCREMENTAL) database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+};
+
 const open = (path: string): SqlDatabase => {
   const database = new DatabaseSync(path);
   try {
+    database.exec("PRAGMA busy_timeout = 100");
+    setAutoVacuum(database);
     database.exec(PRAGMAS);
     return {
       exec: (sql) => database.exec(sql),

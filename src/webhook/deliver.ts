@@ -27,8 +27,11 @@ export interface DeliveryAttempt {
   probe?: boolean;
   /** Aborts when the lease is lost or the work must end. */
   signal: AbortSignal;
-  /** When it aborts, an attempt that still stands in line is not begun; one under way goes on. */
-  stop: AbortSignal;
+  /**
+   * Aborts when nothing new is to be begun, and at the latest with `signal` (the default): an attempt
+   * that still stands in line then is not sent; one under way goes on.
+   */
+  ending?: AbortSignal;
 }
 
 /**
@@ -116,7 +119,9 @@ const send = async (deps: Deps, attempt: DeliveryAttempt): Promise<DeliveryResul
 const takeSlot = async (deps: Deps, attempt: DeliveryAttempt): Promise<(() => void) | null> => {
   const { id, concurrency } = attempt.destination;
   try {
-    return await deps.destinations.gate(id, concurrency).acquire(1, attempt.stop);
+    return await deps.destinations
+      .gate(id, concurrency)
+      .acquire(1, attempt.ending ?? attempt.signal);
   } catch {
     return null;
   }

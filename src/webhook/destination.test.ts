@@ -66,8 +66,8 @@ describe("destinationsOf", () => {
   test.each([
     ["https://hooks.example.com/other", true],
     ["https://hooks.example.com:443/other", true],
-    ["https://hooks.example.com:8443/in", false],
-    ["http://hooks.example.com/in", false],
+    ["https://hooks.example.com:8443/in", true],
+    ["http://hooks.example.com/in", true],
     ["https://other.example.com/in", false],
     ["not a url", false],
   ])("lets a rule's URL %s reach private addresses: %s", (webhookUrl, allowed) => {

@@ -18,12 +18,7 @@ export interface Destination {
 
 const hrefOf = (url: string): string => (URL.canParse(url) ? new URL(url).href : url);
 
-/** Host and port, the scheme's own port written out; null when it is no URL. */
-const hostPortOf = (url: string): string | null => {
-  if (!URL.canParse(url)) return null;
-  const { protocol, hostname, port } = new URL(url);
-  return `${hostname}:${port === "" ? (protocol === "http:" ? "80" : "443") : port}`;
-};
+const hostOf = (url: string): string | null => URL.parse(url)?.hostname ?? null;
 
 const defaultOf = (webhook: WebhookSettings): Destination => ({
   id: "default",
@@ -35,12 +30,12 @@ const defaultOf = (webhook: WebhookSettings): Destination => ({
 });
 
 /**
- * A rule's own destination. It reaches private addresses only at the host and port of the default
- * URL, which is the one that the operator opened (DESIGN section 8).
+ * A rule's own destination. It reaches private addresses only at the host of the default URL,
+ * which is the one that the operator opened (DESIGN section 8).
  */
 const ruleOf = (webhook: WebhookSettings, rule: Rule, url: string): Destination => {
   const named = rule.secretName === null ? undefined : webhook.namedSecrets.get(rule.secretName);
-  const isSameHost = hostPortOf(url) !== null && hostPortOf(url) === hostPortOf(webhook.url);
+  const isSameHost = hostOf(url) !== null && hostOf(url) === hostOf(webhook.url);
   return {
     ...defaultOf(webhook),
     id: `rule-${rule.id}`,

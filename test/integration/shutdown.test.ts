@@ -46,11 +46,12 @@ const allSettled = (daemon: TestDaemon, count: number): Promise<void> =>
     return mailbox?.counts["delivered"] === count;
   });
 
-describe("a stop in the middle of a batch", () => {
+describe.concurrent("a stop in the middle of a batch", () => {
   const NAMES = subjects(100);
 
   test("finishes what is in flight, begins nothing new, and goes on after the next start", async () => {
-    await using scene = await openScene(server, { answer: () => ({ delayMs: 1500 }) });
+    let delayMs = 1500;
+    await using scene = await openScene(server, { answer: () => ({ delayMs }) });
     const { daemon, receiver } = scene;
     await scene.deliver(...messagesFor(NAMES));
     await receiver.waitFor(5, 20_000);
@@ -60,6 +61,7 @@ describe("a stop in the middle of a batch", () => {
     expect(receiver.requests.length).toBeLessThan(NAMES.length);
     expect(daemon.events("lock.released")).toHaveLength(1);
     expect(daemon.events("daemon.stopped")).toHaveLength(1);
+    delayMs = 0;
     await daemon.start();
     await allSettled(daemon, NAMES.length);
     const all = deliveriesOf(receiver.requests);
@@ -85,7 +87,7 @@ describe("a stop in the middle of a batch", () => {
   });
 });
 
-describe("a stop at another bad moment", () => {
+describe.concurrent("a stop at another bad moment", () => {
   test("ends a spool that is being worked off, with nothing lost", async () => {
     const NAMES = subjects(20);
     let mode: "down" | "hanging" | "well" = "down";
@@ -132,9 +134,10 @@ describe("a stop at another bad moment", () => {
     expect(marks(scene.daemon)).toBe(0);
   });
 
-  test("comes as well twice, and as SIGINT", async () => {
+  test("may be asked for twice, and by SIGINT", async () => {
     await using scene = await openScene(server);
     scene.daemon.kill("SIGINT");
+    scene.daemon.kill("SIGTERM");
     expect(await terminate(scene.daemon)).toEqual(CLEAN);
   });
 });

@@ -13,6 +13,7 @@ const lock = createPollerLock({
   mailbox: "default",
   path,
   takeLocalLock: takeFlock,
+  heldElsewhere: async () => false,
   issueFence: async () => Math.floor(systemClock.wallMs()),
 });
 let lease: Lease | null = null;

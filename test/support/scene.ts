@@ -1,9 +1,9 @@
 // What nearly every test of the whole daemon begins with: a user of its own on a Dovecot, a receiver
 // that verifies signatures, and a daemon between them that has set its baseline. All of it ends with
 // the scene.
-import type { DaemonMailbox, DaemonSettings } from "./daemon-config.ts";
+import type { DaemonMailbox } from "./daemon-config.ts";
 import { WEBHOOK_SECRET } from "./daemon-config.ts";
-import { type TestDaemon, createTestDaemon } from "./daemon.ts";
+import { type DaemonOptions, type TestDaemon, createTestDaemon } from "./daemon.ts";
 import type { Dovecot, RawClient } from "./dovecot.ts";
 import { rawClient } from "./dovecot.ts";
 import { type MessageHeaders, plainMessage } from "./mail.ts";
@@ -17,7 +17,7 @@ export interface SceneOptions {
   webhook?: Readonly<Record<string, unknown>>;
   answer?: ReceiverOptions["answer"];
   /** Other sections; `mailboxes` here replaces the one of `mailbox`. */
-  settings?: Partial<DaemonSettings>;
+  settings?: Partial<DaemonOptions>;
   env?: Readonly<Record<string, string>>;
   /** Runs before the daemon starts, with the user's name. */
   before?: (user: string) => Promise<void>;

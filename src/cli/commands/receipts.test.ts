@@ -25,7 +25,6 @@ describe("receipts", () => {
     [{ outcome: "filtered", reason: "rule_drop", pairs: {} }, "a rule drops it"],
     [{ outcome: "filtered", reason: "subject_group", pairs: {} }, "already had its event"],
     [{ outcome: "gone", pairs: {} }, "somebody removed it"],
-    [{ outcome: "reset_skipped", pairs: {} }, "UIDVALIDITY"],
     [
       {
         outcome: "spooled",

@@ -25,8 +25,6 @@ const verdict = ({ outcome, reason }: Receipt): string => {
       return `not sent: ${FILTERED[reason as FilterReason] ?? reason ?? "filtered"}`;
     case "gone":
       return "not sent: somebody removed it from the folder before it could be read";
-    case "reset_skipped":
-      return "not sent again: it is older than the change of UIDVALIDITY";
     case "spooled":
       return "waits for a destination and is tried again";
     case "parked":

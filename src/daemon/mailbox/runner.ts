@@ -38,6 +38,8 @@ const EXIT_WEDGED = 70;
 
 /** What a mailbox needs besides the parts of a cycle. */
 export interface RunnerParts extends SharedParts {
+  /** Names this process in the store. */
+  node: string;
   openSession: OpenSession;
   takeLocalLock: TakeLocalLock;
   lockFile: string;
@@ -97,20 +99,26 @@ interface Workplace {
 /** Runs one piece of a cycle's work under the lease and the watch of its deadlines. */
 const watched = <T>(place: Workplace, run: (context: FolderContext) => Promise<T>): Promise<T> => {
   const { parts, mailbox, memory, connection, tenure, stop, hard } = place;
-  const contextOf = (lease: Lease, watch: AbortSignal): FolderContext => ({
-    ...parts,
-    mailbox,
-    connection,
-    memory,
-    hot: parts.currentHot(),
-    lease,
-    spooled: place.spoolWaker.wake,
-    stop: stop.signal,
-    abort: AbortSignal.any([hard.signal, lease.signal, watch]),
-  });
+  const contextOf = (lease: Lease, watch: AbortSignal): FolderContext => {
+    const abort = AbortSignal.any([hard.signal, lease.signal, watch]);
+    return {
+      ...parts,
+      mailbox,
+      connection,
+      memory,
+      hot: parts.currentHot(),
+      lease,
+      spooled: place.spoolWaker.wake,
+      stop: stop.signal,
+      abort,
+      ending: AbortSignal.any([stop.signal, abort]),
+    };
+  };
   return tenure.during((lease) =>
     watchCycle(parts.clock, {
       progress: () => connection.bytesRead() + memory.progress,
+      // What was delivered stays uncommitted as long as the store refuses it, and not a moment longer.
+      isExempt: () => memory.commitFailing,
       abort: () => {
         parts.log("cycle.overdue", { mailbox: mailbox.id });
         connection.destroy();
@@ -161,12 +169,23 @@ const runPoller = (place: Workplace, judge: ReturnType<typeof createFailureJudge
   });
 
 const workSpoolOnce = async (place: Workplace): Promise<number> => {
-  const { parts, mailbox, tenure, hard } = place;
+  const { parts, mailbox, memory, tenure, stop, hard } = place;
   if (tenure.lease() === null) return Infinity;
   const { webhook, configuredRules: rules } = parts.currentHot();
   return tenure.during((lease) => {
     const abort = AbortSignal.any([hard.signal, lease.signal]);
-    return workSpool({ ...parts, mailboxId: mailbox.id, webhook, rules, lease, abort });
+    return workSpool({
+      ...parts,
+      mailboxId: mailbox.id,
+      webhook,
+      rules,
+      lease,
+      writeFailing: (isFailing) => {
+        memory.commitFailing = isFailing;
+      },
+      abort,
+      ending: AbortSignal.any([stop.signal, abort]),
+    });
   });
 };
 

@@ -27,6 +27,7 @@ export const createStateWord = (
     report: (next) => {
       if (next === word) return;
       if (isPaused(next) && !isPaused(word)) log("mailbox.inactive", { mailbox, state: next });
+      if (next === "spool_full") log("spool.full", { mailbox });
       if (isPaused(word) && next === "polling") log("mailbox.active", { mailbox });
       log("mailbox.state", { mailbox, from: word, to: next });
       word = next;

@@ -1,7 +1,8 @@
 // The time a mailbox is ours: from taking its lease, through work that must end with it, to handing it
 // back. What earlier holders left in the store is read at its beginning. Used by the mailbox's runner.
-import { LeaseLostError, errorCode } from "../../core/errors.ts";
+import { FencedError, LeaseLostError, errorCode } from "../../core/errors.ts";
 import type { MailboxSettings } from "../../core/settings.ts";
+import { liveNodeOf } from "../../http/status-report.ts";
 import {
   type Lease,
   type LeaseView,
@@ -39,6 +40,14 @@ const recall = async (
   for (const { uid, soloDeaths } of suspects) memory.soloDeaths.set(uid, soloDeaths);
 };
 
+/** Does another process that shares this store say, by its live row, that it holds the mailbox? */
+const isHeldElsewhere = async (parts: RunnerParts, mailbox: string): Promise<boolean> => {
+  const rows = (await parts.store.readNodes()).filter(({ node }) => node !== parts.node);
+  const live = liveNodeOf(rows, parts.clock.wallMs());
+  const isHeld = live?.mailboxes.some(({ id, lease }) => id === mailbox && lease.state === "held");
+  return isHeld === true;
+};
+
 /** The tenure of a mailbox; `lost` is called when the lease goes, before the grace period. */
 export const createTenure = (
   parts: RunnerParts,
@@ -53,10 +62,22 @@ export const createTenure = (
     path: lockPathFor(parts.lockFile, mailbox.id),
     takeLocalLock: parts.takeLocalLock,
     issueFence: () => store.issueFence(mailbox.id, clock.wallMs()),
+    heldElsewhere: () => isHeldElsewhere(parts, mailbox.id),
     onAcquisition: (result) => metrics.lockAcquisition(result),
   });
   let current: Lease | null = null;
   let busy = 0;
+
+  /** A write that the store refused for a newer fence ends the tenure at once. */
+  const unlessOvertaken = async <T>(run: () => Promise<T>): Promise<T> => {
+    try {
+      return await run();
+    } catch (error) {
+      if (!(error instanceof FencedError)) throw error;
+      await lock.overtaken();
+      throw new LeaseLostError("a newer fence was issued");
+    }
+  };
 
   const onLost = async (lease: Lease): Promise<void> => {
     // A lease that was given back needs no alarm.
@@ -79,7 +100,7 @@ export const createTenure = (
       }
       const { lease } = answer;
       if (current !== lease) {
-        await recall(parts, mailbox.id, { memory, lease });
+        await unlessOvertaken(() => recall(parts, mailbox.id, { memory, lease }));
         metrics.leaseFence(mailbox.id, lease.fence);
         lease.signal.addEventListener("abort", () => void onLost(lease), { once: true });
         current = lease;
@@ -87,10 +108,11 @@ export const createTenure = (
       return { kind: "held" };
     },
     during: async (run) => {
-      if (current === null) throw new LeaseLostError("it is not held");
+      const lease = current;
+      if (lease === null) throw new LeaseLostError("it is not held");
       busy += 1;
       try {
-        return await run(current);
+        return await unlessOvertaken(() => run(lease));
       } finally {
         busy -= 1;
       }
