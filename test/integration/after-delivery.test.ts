@@ -55,14 +55,19 @@ test("move takes what was delivered to the other folder", async () => {
   await expect.poll(() => search(scene, "ALL", "Done")).toBe("1 2 3 4");
 });
 
-test("move to a folder that is missing is told, and done once it is there", async () => {
+test("move to a folder that is missing is told, and done by a later process once it is there", async () => {
   await using scene = await openScene(server, { mailbox: { after_delivery: "move:Archive" } });
+  const { daemon } = scene;
   await scene.deliverSubjects("one");
-  await scene.daemon.waitForEvent("after_delivery.failed", ({ action }) => action === "move");
-  expect(scene.receiver.requests).toHaveLength(1);
+  await daemon.waitForEvent("after_delivery.failed", ({ action }) => action === "move");
+  const owed = JSON.parse((await daemon.cli("receipts", "--json")).out);
+  expect(owed).toMatchObject([{ uid: 1, outcome: "delivered", after_delivery_owed: true }]);
+  expect(daemon.events("after_delivery.failed")).toHaveLength(1);
   const client = await scene.client();
   await client.command("CREATE Archive");
   client.close();
+  await daemon.stop();
+  await daemon.start();
   await expect.poll(() => search(scene, "ALL", "Archive"), { timeout: 20_000 }).toBe("1");
   expect(scene.receiver.requests).toHaveLength(1);
 });
