@@ -123,16 +123,6 @@ describe("the body of an answer", () => {
     await until(() => target.openConnections() === 0);
   });
 
-  test("does not hold a 2xx back when it stalls, and its connection is cut in the end", async () => {
-    const target = await receiver({
-      answer: () => ({ stalledBody: true, headers: { "content-length": "10" } }),
-    });
-    const result = await sender().sendHttp(requestTo(target.url));
-    expect(result).toMatchObject({ kind: "answered", status: 200 });
-    expect(target.openConnections()).toBe(1);
-    await until(() => target.openConnections() === 0);
-  });
-
   test("may break off without harm to the answer", async () => {
     const url = await rawServer((socket) => {
       const head = "HTTP/1.1 201 Created\r\ncontent-length: 9\r\n\r\n";

@@ -3,9 +3,11 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
 import { afterEach, describe, expect, test } from "vitest";
-import { watchEventLoop } from "./event-loop.adapter.ts";
+import { watchEventLoop } from "../../src/resilience/event-loop.adapter.ts";
 
-const ADAPTER = JSON.stringify(new URL("./event-loop.adapter.ts", import.meta.url).href);
+const ADAPTER = JSON.stringify(
+  new URL("../../src/resilience/event-loop.adapter.ts", import.meta.url).href,
+);
 
 const children: ChildProcessWithoutNullStreams[] = [];
 afterEach(() => {
