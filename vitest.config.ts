@@ -30,6 +30,8 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
           testTimeout: 120_000,
           hookTimeout: 60_000,
+          // Processes on a busy machine; what is polled for has no business being fast here.
+          expect: { poll: { timeout: 20_000, interval: 100 } },
         },
       },
     ],

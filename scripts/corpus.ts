@@ -81,6 +81,7 @@ const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
 const run = async (folder: string): Promise<boolean> => {
   const names = readdirSync(folder).filter(isMessageFile).toSorted();
+  if (names.length === 0) throw new Error("the folder holds no .eml or .msg file");
   const messages = names.map((name) => readFileSync(path.join(folder, name)));
   await using dovecot = await startDovecot();
   await dovecot.deliver(USER, messages);
@@ -115,8 +116,11 @@ const run = async (folder: string): Promise<boolean> => {
     for (const problem of problems) print(problem);
     const isQuick = turnMs !== null && turnMs <= MAX_TURN_MS;
     if (!isQuick) print(`a turn took more than ${MAX_TURN_MS} ms of CPU, or was not measured`);
-    print(`${names.length - failed.size} passed, ${failed.size} failed`);
-    return problems.length === 0 && settled === names.length && isQuick;
+    const isWhole = failed.size === 0 && problems.length === 0 && settled === names.length;
+    // What is wrong with no single message, or with the run as a whole, is one failure more.
+    const failures = failed.size + (failed.size === 0 && !isWhole ? 1 : 0) + (isQuick ? 0 : 1);
+    print(`${names.length - failed.size} passed, ${failures} failed`);
+    return failures === 0;
   } finally {
     await receiver.stop();
   }

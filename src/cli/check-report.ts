@@ -4,7 +4,6 @@ import type { LoadedSettings } from "../config/load.ts";
 import { isoFromMs } from "../core/calendar.ts";
 import type { ConfigProblem } from "../core/errors.ts";
 import type { Settings, StartFrom } from "../core/settings.ts";
-import { type UrlRefusal, refuseUrl } from "../net/egress-guard.ts";
 import { type Activity, activityAt } from "../poller/schedule.ts";
 
 /** What the check saw beside the settings. */
@@ -42,26 +41,8 @@ export interface CheckReport {
   data_dir_writable: boolean;
 }
 
-const refusedUrlText = (reason: UrlRefusal): string => {
-  switch (reason) {
-    case "private":
-    case "loopback":
-      return `the address is ${reason}; set webhook.allow_private_addresses: true if it is meant`;
-    case "insecure":
-      return "write an https URL; plain http is only for a private address that is allowed";
-    case "userinfo":
-      return "take user and password out of the URL; the signature proves who sends";
-    case "scheme":
-    case "malformed":
-      return "write an absolute https URL";
-    default:
-      return `the address is never sent to (${reason}); write another one`;
-  }
-};
-
 const problemsOf = (facts: CheckFacts): ConfigProblem[] => {
   const { loaded, refusedRules, isDataDirUsable } = facts;
-  const { url, allowPrivateAddresses } = loaded.settings.webhook;
   const problems: ConfigProblem[] = loaded.refusedRules.map(({ id, message, line }) => ({
     key: `rules (${id})`,
     line,
@@ -69,10 +50,6 @@ const problemsOf = (facts: CheckFacts): ConfigProblem[] => {
   }));
   for (const { id, message } of refusedRules) {
     problems.push({ key: `rules (${id})`, line: null, message });
-  }
-  const refused = refuseUrl(url, allowPrivateAddresses);
-  if (refused !== null) {
-    problems.push({ key: "webhook.url", line: null, message: refusedUrlText(refused) });
   }
   if (!isDataDirUsable) {
     const message = "this user cannot write there; create it for the user of the daemon";

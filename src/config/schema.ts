@@ -7,6 +7,7 @@ import { mailboxesSchema, mailboxSettings } from "./sections/mailbox.ts";
 import { pollingSchema, pollingSettings } from "./sections/polling.ts";
 import {
   httpSchema,
+  httpSettings,
   limitsSchema,
   limitsSettings,
   lockSchema,
@@ -77,10 +78,7 @@ export const settingsFromDocument = (
     dataDir: doc.data_dir,
     logLevel: doc.log_level,
     logMaskedText: doc.log_masked_text,
-    http:
-      doc.http === null
-        ? null
-        : { host: doc.http.host, port: doc.http.port, token: doc.http.token },
+    http: httpSettings(doc.http),
     lock: lockSettings(doc.lock),
     mailboxes: doc.mailboxes.map(mailboxSettings),
     polling: pollingSettings(doc.polling),

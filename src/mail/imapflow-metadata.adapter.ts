@@ -137,6 +137,17 @@ export const metadataOf = (
   };
 };
 
+/**
+ * Was the envelope written in octets that imapflow cannot read? It takes every text for UTF-8, and what
+ * is none, as in old mail with bare Latin-1 in its subject, becomes U+FFFD.
+ */
+export const isGarbled = ({ envelope }: MessageMetadata): boolean => {
+  if (envelope === null) return false;
+  const { subject, from, sender, replyTo, to, cc } = envelope;
+  const names = [from, sender, replyTo, to, cc].flat().map(({ name }) => name);
+  return [subject, ...names].some((text) => text?.includes("\ufffd"));
+};
+
 /** A row that was asked for date, size and the start of the header; null when it is no answer. */
 export const bareMessageOf = (row: FetchMessageObject): BareMessage | null => {
   const receivedMs = internalDateMs(row);

@@ -7,6 +7,7 @@ import { MailError } from "../core/errors.ts";
 import type { MessageMetadata } from "../core/message.ts";
 import type { ImapSettings } from "../core/settings.ts";
 import { sequenceSet, uidSetOf } from "../core/uid-set.ts";
+import { envelopeFromHeader } from "./header-envelope.ts";
 import {
   type Commands,
   commandSets,
@@ -16,7 +17,7 @@ import {
   type Watch,
   watchClient,
 } from "./imapflow-commands.adapter.ts";
-import { bareMessageOf, metadataOf } from "./imapflow-metadata.adapter.ts";
+import { bareMessageOf, isGarbled, metadataOf } from "./imapflow-metadata.adapter.ts";
 import type {
   BareMessage,
   FolderState,
@@ -184,6 +185,25 @@ const groupByWish = (requests: readonly PartsRequest[]) => {
   return [...groups.values()];
 };
 
+/** So much of a header is read to repair an envelope. */
+const REPAIR_BYTES = 16_384;
+
+/** Date, size and the first `maxBytes` of the header of each message that is still there. */
+const readBare = async (
+  commands: Commands,
+  uids: readonly number[],
+  maxBytes: number,
+): Promise<Map<number, BareMessage>> => {
+  const bodyParts = [{ key: "HEADER", start: 0, maxLength: maxBytes }];
+  const query = { internalDate: true, size: true, bodyParts };
+  const found = new Map<number, BareMessage>();
+  for await (const row of commands.rows(uidSetOf(uids), query)) {
+    const bare = bareMessageOf(row);
+    if (bare !== null) found.set(row.uid, bare);
+  }
+  return found;
+};
+
 /** The reading half of a session. */
 const createReader = (commands: Commands) => {
   const fetchMetadata: MailSession["fetchMetadata"] = (uids, headers) =>
@@ -199,19 +219,18 @@ const createReader = (commands: Commands) => {
         const metadata = metadataOf(row, wanted);
         if (metadata !== null) found.set(metadata.uid, metadata);
       }
+      const garbled = [...found.values()].filter(isGarbled).map(({ uid }) => uid);
+      for (const [uid, { header }] of await readBare(commands, garbled, REPAIR_BYTES)) {
+        const metadata = found.get(uid);
+        if (metadata !== undefined) {
+          found.set(uid, { ...metadata, envelope: envelopeFromHeader(header) });
+        }
+      }
       return uids.flatMap((uid) => found.get(uid) ?? []);
     });
 
   const fetchHeader: MailSession["fetchHeader"] = (uid, maxBytes) =>
-    commands.inOrder(async () => {
-      const bodyParts = [{ key: "HEADER", start: 0, maxLength: maxBytes }];
-      const query = { internalDate: true, size: true, bodyParts };
-      let found: BareMessage | null = null;
-      for await (const row of commands.rows([[uid, uid]], query)) {
-        if (row.uid === uid) found = bareMessageOf(row) ?? found;
-      }
-      return found;
-    });
+    commands.inOrder(async () => (await readBare(commands, [uid], maxBytes)).get(uid) ?? null);
 
   const fetchParts: MailSession["fetchParts"] = (requests, received) =>
     commands.inOrder(async () => {

@@ -4,6 +4,7 @@
 import { createHmac } from "node:crypto";
 import { instantOf } from "../core/calendar.ts";
 import { MailError } from "../core/errors.ts";
+import type { MessageMetadata } from "../core/message.ts";
 import type { StartFrom } from "../core/settings.ts";
 import { type UidRange, type UidSet, settle, subtract, uidSet, uidSetOf } from "../core/uid-set.ts";
 import type { FolderState } from "../mail/session.ts";
@@ -11,7 +12,8 @@ import type { CursorRecord, TailEntry } from "../store/store.ts";
 import { commitSurely } from "./commit-outcomes.ts";
 import { tailHash } from "./deliver-message.ts";
 import type { FolderContext } from "./folder-context.ts";
-import { readMetadata } from "./read.ts";
+import { readBareMetadata, readMetadata } from "./read.ts";
+import { givenUpReason } from "./suspects.ts";
 
 /** Mail this much older than the newest known is not taken for new after a reset. */
 const FLOOR_SLACK_MS = 24 * 3_600_000;
@@ -44,17 +46,38 @@ const inBatches = (uids: readonly number[]): number[][] =>
     uids.slice(index * BATCH, (index + 1) * BATCH),
   );
 
+/**
+ * Metadata of those of `uids` that exist. What ended a connection before is read alone, and what does
+ * so alone is known by the start of its header: one message must not keep the whole folder from its
+ * baseline. Throws `SuspectError`; the next try is made with what this one taught.
+ */
+const readAllMetadata = async (
+  context: FolderContext,
+  uids: readonly number[],
+): Promise<readonly MessageMetadata[]> => {
+  const { memory } = context;
+  const found: MessageMetadata[] = [];
+  for (const uid of uids.filter((one) => memory.suspects.has(one))) {
+    if (givenUpReason(memory, uid) === null) {
+      found.push(...(await readMetadata(context, [uid], [])));
+    } else {
+      const bare = await readBareMetadata(context, uid);
+      if (bare !== null) found.push(bare);
+    }
+  }
+  for (const batch of inBatches(uids.filter((uid) => !memory.suspects.has(uid)))) {
+    found.push(...(await readMetadata(context, batch, [])));
+  }
+  return found.toSorted((a, b) => a.uid - b.uid);
+};
+
 /** UIDs whose INTERNALDATE is at or after `fromMs`; SEARCH knows only days, so dates are read. */
 const since = async (context: FolderContext, fromMs: number): Promise<readonly number[]> => {
   const candidates = await context.connection.command("the search by date", (session) =>
     session.searchSince(fromMs),
   );
-  const found: number[] = [];
-  for (const batch of inBatches(candidates)) {
-    const rows = await readMetadata(context, batch, []);
-    found.push(...rows.filter((row) => row.internalDateMs >= fromMs).map(({ uid }) => uid));
-  }
-  return found;
+  const rows = await readAllMetadata(context, candidates);
+  return rows.filter((row) => row.internalDateMs >= fromMs).map(({ uid }) => uid);
 };
 
 const startDateMs = (context: FolderContext, date: string): number => {
@@ -151,15 +174,11 @@ const candidatesSince = async (
   const uids = await context.connection.command("the search after a reset", (session) =>
     sinceMs > 0 ? session.searchSince(sinceMs) : session.searchFrom(1),
   );
-  const found: Candidate[] = [];
-  for (const batch of inBatches(uids)) {
-    for (const row of await readMetadata(context, batch, [])) {
-      const { uid, internalDateMs, sizeBytes } = row;
-      const messageId = row.envelope?.messageId ?? null;
-      found.push({ uid, internalDateMs, hash: tailHash({ messageId, sizeBytes, internalDateMs }) });
-    }
-  }
-  return found;
+  const rows = await readAllMetadata(context, uids);
+  return rows.map(({ uid, internalDateMs, sizeBytes, envelope }) => {
+    const messageId = envelope?.messageId ?? null;
+    return { uid, internalDateMs, hash: tailHash({ messageId, sizeBytes, internalDateMs }) };
+  });
 };
 
 /** The folder was renumbered: match what we settled before, keep what is new for the next cycles. */
@@ -195,6 +214,8 @@ const reset = async (
   memory.cursor = cursor;
   memory.pending = [];
   memory.gaps = [];
+  // What was held against a UID was held against another message.
+  for (const known of [memory.suspects, memory.reduced, memory.soloDeaths]) known.clear();
   const skipped = Math.max(0, all.length - matched.length - fresh.length);
   const dropped = await store.dropStaleTodos(mailbox.id, lease.fence, uidvalidity);
   if (dropped > 0) log("after_delivery.dropped", { mailbox: mailbox.id, count: dropped });

@@ -198,8 +198,13 @@ const readRound = async (
     }
     const ranges = moreRanges(reading.wanted.plan, reading.parts, context.limits);
     context.memory.progress += 1;
-    if (ranges.length > 0) again.push({ ...reading, ranges });
-    else ready(assemble(context, reading.wanted, reading.parts));
+    if (ranges.length > 0) {
+      again.push({ ...reading, ranges });
+      return;
+    }
+    ready(assemble(context, reading.wanted, reading.parts));
+    // The round lives on until its last message; the octets of those before must not.
+    reading.parts.clear();
   };
   const received: PartsReceived = (uid, arrived) => {
     if (arrived.size > 0) take(uid, arrived);

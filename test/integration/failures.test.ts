@@ -110,7 +110,7 @@ describe("answers", () => {
     expect(scene.daemon.events("delivery.failed")).toEqual([]);
   });
 
-  test("404 parks at once; it is listed, shown, and sent again by a replay within a second", async () => {
+  test("404 parks at once; it is listed, shown, and sent again by a replay at once", async () => {
     let isMended = false;
     await using scene = await openScene(server, {
       answer: () => (isMended ? {} : { status: 404 }),
@@ -129,11 +129,9 @@ describe("answers", () => {
     expect((await daemon.cli("parked", "show", id, "--payload")).out).toContain("Private-Words");
 
     isMended = true;
-    const replayed = await daemon.cli("parked", "replay", id);
-    const replayedAtMs = performance.now();
-    expect(replayed.code).toBe(0);
-    await receiver.waitFor(2, 10_000);
-    expect((receiver.requests[1]?.atMs ?? Infinity) - replayedAtMs).toBeLessThan(1500);
+    expect((await daemon.cli("parked", "replay", id)).code).toBe(0);
+    // Left to itself the spool would sleep on for half a minute.
+    await receiver.waitFor(2, 5000);
     expect(idsAndAttempts(scene)).toEqual([`${id} 1`, `${id} 2`]);
     await expect.poll(() => parkedRows(scene)).toEqual([]);
     await expect
@@ -185,12 +183,19 @@ describe("answers", () => {
     expect(idsAndAttempts(scene)[1]).toBe(`${scene.receiver.requests[0]?.id} 2`);
   });
 
-  test("an address that the guard refuses is never connected to", async () => {
-    await using scene = await openScene(server, {
-      webhook: { allow_private_addresses: false, url: "https://127.0.0.1:9/hook" },
-    });
+  test("an address that the guard refuses parks its own delivery and no other", async () => {
+    const rule = {
+      id: "inside",
+      conditions: [{ field: "sender", operator: "contains", value: "@" }],
+      actions: { webhook_url: "https://169.254.169.254/latest" },
+    };
+    await using scene = await openScene(server, { settings: { rules: [rule] } });
     await scene.deliverSubjects("into the house");
-    await scene.daemon.waitForEvent("delivery.parked", ({ reason }) => reason === "egress_refused");
-    await expect.poll(() => parkedRows(scene)).toMatchObject([{ reason: "egress_refused" }]);
+    await scene.posted(1);
+    await scene.daemon.waitForEvent("delivery.parked");
+    await expect
+      .poll(() => parkedRows(scene))
+      .toMatchObject([{ destination: "rule-inside", reason: "egress_refused" }]);
+    expect(scene.receiver.requests[0]?.destination).toBe("default");
   });
 });

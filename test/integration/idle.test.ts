@@ -39,7 +39,8 @@ describe("noticing mail", () => {
     const held = relay.holdOnce(/ IDLE\r\n/, () => scene.deliverSubjects("in the gap"));
     await scene.daemon.start();
     await held;
-    await scene.posted(1);
+    const [event] = await scene.posted(1);
+    expect(event?.data.subject).toBe("in the gap");
   });
 
   /** A server with one message in its INBOX as soon as `isThere()`, which it never tells of. */

@@ -3,7 +3,7 @@
 // before Dovecot counts what was really read from the socket.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { messagesFor, subjects } from "../support/deliveries.ts";
+import { messagesFor, subjects, until } from "../support/deliveries.ts";
 import { type Dovecot, startDovecot } from "../support/dovecot.ts";
 import * as mail from "../support/mail.ts";
 import { startRelay } from "../support/relay.ts";
@@ -98,6 +98,13 @@ describe("a message of 100 MB", () => {
   });
 });
 
+/** A message whose ENVELOPE is far longer than a line may be. */
+const poisonMessage = (): Buffer => {
+  const recipients = Array.from({ length: 100_000 }, (_, index) => `r${index}@example.com`);
+  const extra = [["Cc", recipients.join(",\r\n ")]] as const;
+  return mail.plainMessage("never read", { subject: "poison", extra });
+};
+
 describe("a message whose header ends the connection", () => {
   test("becomes a reduced event, and all mail around it is delivered whole", async () => {
     await using relay = await startRelay(server.port);
@@ -106,11 +113,7 @@ describe("a message whose header ends the connection", () => {
       start: false,
     });
     const { daemon } = scene;
-    const recipients = Array.from({ length: 100_000 }, (_, index) => `r${index}@example.com`);
-    const poison = mail.plainMessage("never read", {
-      subject: "poison",
-      extra: [["Cc", recipients.join(",\r\n ")]],
-    });
+    const poison = poisonMessage();
     const names = subjects(20);
     await scene.deliver(
       ...messagesFor(names.slice(0, 10)),
@@ -139,7 +142,31 @@ describe("a message whose header ends the connection", () => {
     expect(daemon.events("message.reduced")).toMatchObject([{ uid: 11, reason: "malformed" }]);
     const { mailboxes } = await daemon.status();
     expect(mailboxes[0]).toMatchObject({
-      ...{ state: "polling", settled_up_to: 22, counts: { delivered: 21, reduced: 1 } },
+      ...{ state: "polling", settled_up_to: 22, counts: { delivered: 22, reduced: 1 } },
     });
+  });
+
+  test("keeps no folder from its first contact by date, nor from going on when it is renumbered", async () => {
+    await using relay = await startRelay(server.port);
+    await using scene = await openScene(server, {
+      mailbox: { port: relay.port, start_from: "2020-01-01" },
+      start: false,
+    });
+    const { daemon } = scene;
+    await scene.deliver(...messagesFor(["one"]), poisonMessage(), ...messagesFor(["two"]));
+    await daemon.start();
+    const first = await scene.posted(3, 60_000);
+    expect(first.map(({ data }) => data.subject).toSorted()).toEqual(["one", "poison", "two"]);
+    await until("they are committed", () => daemon.events("message.delivered").length === 3);
+
+    server.resetUidvalidity(scene.user);
+    await scene.deliverSubjects("three");
+    relay.cut();
+    await daemon.waitForEvent(
+      "mailbox.reset",
+      ({ matched, fresh }) => matched === 3 && fresh === 1,
+    );
+    const [fourth] = (await scene.posted(4, 60_000)).slice(3);
+    expect(fourth?.data.subject).toBe("three");
   });
 });

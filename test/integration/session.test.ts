@@ -233,6 +233,21 @@ describe("reading", () => {
     await session.close();
   });
 
+  test("reads bare Latin-1 in a header as the text it is", async () => {
+    const user = newUser();
+    const headers = ["From: Frösche <ann@example.com>", "To: Jürgen <j@example.com>"];
+    const lines = [...headers, "Subject: Die Hasen", " und die Frösche", "", "body", ""];
+    await server.deliver(user, [Buffer.from(lines.join("\r\n"), "latin1")]);
+    const session = await openFor(user);
+    const [found] = await session.fetchMetadata([1], []);
+    expect(found?.envelope).toMatchObject({
+      subject: "Die Hasen und die Frösche",
+      from: [{ name: "Frösche", address: "ann@example.com" }],
+      to: [{ name: "Jürgen", address: "j@example.com" }],
+    });
+    await session.close();
+  });
+
   test("reads pieces of parts, in one command for the same wish, and leaves out messages that are gone", async () => {
     const user = newUser();
     const raw = mail.message({}, mail.alternative("0123456789", mail.bigHtml(300_000)));

@@ -64,7 +64,7 @@ export interface TestDaemon extends DaemonPaths, AsyncDisposable {
   writeConfigText(text: string): void;
   /** Starts a process on the same directory; resolves when it says that it runs. */
   start(env?: Readonly<Record<string, string>>): Promise<void>;
-  /** Starts a process that is expected to end by itself; resolves with its end. */
+  /** Starts a process that is expected to end by itself; resolves with its end, after 30 s by SIGKILL. */
   startAndEnd(env?: Readonly<Record<string, string>>): Promise<ProcessEnd>;
   kill(signal: NodeJS.Signals): void;
   /** Of the process that was started last. */
@@ -195,7 +195,12 @@ export const createTestDaemon = (options: DaemonOptions): TestDaemon => {
       spawnOne(env);
       await find(from, "daemon.started", { is: isAny, ms: PATIENCE_MS });
     },
-    startAndEnd: (env) => spawnOne(env).exit,
+    async startAndEnd(env) {
+      const { child, exit } = spawnOne(env);
+      // A process that goes on is ended, so that the end that comes shows it.
+      const late = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+      return await exit.finally(() => clearTimeout(late));
+    },
     kill: (signal) => void current().child.kill(signal),
     get exit() {
       return current().exit;

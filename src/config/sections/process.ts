@@ -21,9 +21,9 @@ export const httpSchema = withCheck(
     host: textLike(/^[^\s/@]+$/, "write the address to listen on, such as 127.0.0.1 or 0.0.0.0")
       .default("127.0.0.1")
       .meta({ description: "The address to listen on; any but a loopback one needs a token." }),
-    port: wholeNumber({ min: 0, max: 65_535 })
-      .default(8025)
-      .meta({ description: "The port; 0 takes any free one and names it in the log." }),
+    port: wholeNumber({ min: 0, max: 65_535 }).nullable().default(8025).meta({
+      description: "The port; 0 takes any free one and names it in the log; null is off.",
+    }),
     token: textLike(/^[!-~]+$/, TOKEN)
       .nullable()
       .default(null)
@@ -39,6 +39,12 @@ export const httpSchema = withCheck(
       refuse("token", "write a token, or host: 127.0.0.1; others could reach this address");
   },
 );
+
+/** The section `http` as settings; null when the server is off. */
+export const httpSettings = (doc: z.output<typeof httpSchema> | null): Settings["http"] => {
+  if (doc === null || doc.port === null) return null;
+  return { host: doc.host, port: doc.port, token: doc.token };
+};
 
 /** The section `lock`. */
 export const lockSchema = section({

@@ -2,14 +2,30 @@
 // Secrets have the form of Standard Webhooks: `whsec_` and base64.
 import { z } from "zod";
 import type { WebhookSettings } from "../../core/settings.ts";
+import { type UrlRefusal, refuseUrl } from "../../net/egress-guard.ts";
 import { flag, secretFile, section, wholeNumber, withCheck } from "./fields.ts";
 
 const SECRET =
   "write whsec_ and the base64 of 24 to 64 random bytes, or a list of such; `openssl rand -base64 32` makes them";
 const SECRETS = "write names of a-z, 0-9 and -, each with a secret: whsec_ and base64";
 const URL_TEXT = "write a full address that begins with https://";
-const HTTP_REFUSED =
-  "write an https:// address; http:// is accepted only with webhook.allow_private_addresses: true";
+
+/** What to write instead of an address that nothing will ever be sent to. */
+const refusedUrlText = (reason: UrlRefusal): string => {
+  switch (reason) {
+    case "private":
+    case "loopback":
+      return `the address is ${reason}; set webhook.allow_private_addresses: true if it is meant`;
+    case "insecure":
+      return "write an https:// address; http:// is accepted only for a private address, with webhook.allow_private_addresses: true";
+    case "scheme":
+    case "userinfo":
+    case "malformed":
+      return URL_TEXT;
+    default:
+      return `the address is never sent to (${reason}); write another one`;
+  }
+};
 
 /** Is it `whsec_` and the base64 of 24 to 64 bytes (Standard Webhooks, symmetric secrets)? */
 export const isWebhookSecret = (text: string): boolean => {
@@ -90,8 +106,8 @@ export const webhookSchema = withCheck(
   ),
   ["url", "allow_private_addresses"],
   ({ url, allow_private_addresses }, refuse) => {
-    if (!allow_private_addresses && parseWebhookUrl(url)?.protocol === "http:")
-      refuse("url", HTTP_REFUSED);
+    const reason = refuseUrl(url, allow_private_addresses);
+    if (reason !== null) refuse("url", refusedUrlText(reason));
   },
 );
 
