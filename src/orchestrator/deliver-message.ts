@@ -189,8 +189,9 @@ export const deliverMessage = async (
   notes: DeliveryNotes,
 ): Promise<Settling> => {
   const { clock, hot, mailbox } = context;
+  // Judged before it is capped, like its envelope was: the two must not come to different rules.
+  const rule = await judge(hot.rules, factsOf(whole), () => clock.sleep(0));
   const message = capMessage(whole, context.limits);
-  const rule = await judge(hot.rules, factsOf(message), () => clock.sleep(0));
   // An operator who asks for a message again wants it sent, whatever the rules would filter.
   if (rule?.drop === true && notes.sentBefore === null) {
     return filtered(context, message, "rule_drop");

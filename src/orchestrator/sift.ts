@@ -15,6 +15,9 @@ import { givenUpReason } from "./suspects.ts";
 /** How long a subject group stays claimed: into the month after next at the latest. */
 const CLAIM_TTL_MS = 62 * 24 * 3_600_000;
 
+/** After so many messages the event loop gets its turn. */
+const PAUSE_EVERY = 16;
+
 /** A batch after sifting. What is in none of these lists is postponed to the next cycle. */
 export interface Sifted {
   /** Expunged before they could be read. */
@@ -121,7 +124,9 @@ export const sift = async (
       ? new Map<string, string>()
       : await context.store.readClaims(keys, context.clock.wallMs());
   const claiming = new Set<string>();
-  for (const one of sieved) {
+  for (const [index, one] of sieved.entries()) {
+    // Many rules over a whole batch must not hold the event loop in one turn.
+    if (index % PAUSE_EVERY === PAUSE_EVERY - 1) await context.clock.sleep(0);
     const { message, wanted } = one;
     const claim = claims.get(one) ?? null;
     const reason = forced ? null : filterReason(context, message);
