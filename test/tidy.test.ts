@@ -35,7 +35,7 @@ const RANKS: Readonly<Record<string, number>> = {
 };
 
 const OUTSIDE =
-  /^(node:)?(fs|net|tls|dns|http|https|http2|dgram|child_process|cluster|worker_threads|sqlite|timers|perf_hooks|os|process|zlib|module|vm)(\/|$)|^(imapflow|undici|koffi|fastify|pino|hoodiecrow-imap)(\/|$)/;
+  /^(node:)?(fs|net|tls|dns|http|https|http2|dgram|child_process|cluster|worker_threads|sqlite|timers|perf_hooks|os|process|zlib|module|vm|v8|readline|inspector|async_hooks)(\/|$)|^(imapflow|undici|koffi|fastify|pino|hoodiecrow-imap)(\/|$)/;
 
 const MAX_LINES = 400;
 const MAX_FILES = 10;
@@ -56,6 +56,20 @@ const linesLike = (paths: readonly string[], pattern: RegExp): string[] =>
         pattern.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [],
       ),
   );
+
+/** The anchors of a Markdown page's headings, as GitHub makes them. */
+const anchorsOf = (page: string): string[] => {
+  const seen = new Map<string, number>();
+  return [...page.replaceAll(/^```[\s\S]*?^```/gm, "").matchAll(/^#{1,6} +(.+?)\s*$/gm)].map(
+    ([, heading = ""]) => {
+      const words = heading.toLowerCase().replaceAll(/[^\p{L}\p{N}_ -]/gu, "");
+      const anchor = words.replaceAll(" ", "-");
+      const times = seen.get(anchor) ?? 0;
+      seen.set(anchor, times + 1);
+      return times === 0 ? anchor : `${anchor}-${times}`;
+    },
+  );
+};
 
 const folderOf = (path: string): string => path.split("/")[1] ?? "";
 
@@ -183,15 +197,33 @@ describe("what a file owes its reader", () => {
 });
 
 describe("documentation", () => {
+  const links = markdown.flatMap((path) =>
+    [...readText(path).matchAll(/\]\(([^)\s]+)\)/g)]
+      .map(([, target = ""]) => target)
+      .filter((target) => !/^[a-z]+:/.test(target))
+      .map((target) => {
+        const [file = "", anchor = ""] = target.split("#");
+        return { from: path, to: file === "" ? path : join(dirname(path), file), anchor };
+      }),
+  );
+
   test("every relative link leads to a file", () => {
-    const dead = markdown.flatMap((path) =>
-      [...readText(path).matchAll(/\]\(([^)\s]+)\)/g)]
-        .map(([, target = ""]) => target)
-        .filter((target) => !/^([a-z]+:|#)/.test(target))
-        .filter((target) => !existsSync(join(ROOT, dirname(path), target.replace(/#.*/, ""))))
-        .map((target) => `${path} -> ${target}`),
-    );
-    expect(dead).toEqual([]);
+    expect(links.length).toBeGreaterThan(20);
+    const dead = links.filter(({ to }) => !existsSync(join(ROOT, to)));
+    expect(dead.map(({ from, to }) => `${from} -> ${to}`)).toEqual([]);
+  });
+
+  test("a heading is linked to by its words in lower case, joined by hyphens", () => {
+    const page =
+      "# Words of `/readyz`\n```sh\n# a comment\n```\n## A, b\n## A, b\n### The Élan_1\n";
+    expect(anchorsOf(page)).toEqual(["words-of-readyz", "a-b", "a-b-1", "the-élan_1"]);
+  });
+
+  test("every link into a page leads to a heading of it", () => {
+    const inside = links.filter(({ anchor }) => anchor !== "");
+    expect(inside.length).toBeGreaterThan(5);
+    const dead = inside.filter(({ to, anchor }) => !anchorsOf(readText(to)).includes(anchor));
+    expect(dead.map(({ from, to, anchor }) => `${from} -> ${to}#${anchor}`)).toEqual([]);
   });
 
   const rowFor = (name: string): boolean =>
@@ -212,6 +244,15 @@ describe("documentation", () => {
 
   test("the runbook has a line for every step of a cycle", () => {
     expect(STEPS.filter((name) => !rowFor(name))).toEqual([]);
+  });
+
+  test("every step of a cycle is timed somewhere", () => {
+    const callers = shipped.filter((path) => !path.startsWith("src/app-logging/"));
+    const calls = callers.flatMap((path) => [
+      ...readText(path).matchAll(/\b(?:time|stepSeconds)\(\s*"(\w+)"/g),
+    ]);
+    const timed = new Set(calls.map(([, step]) => step));
+    expect(STEPS.filter((step) => !timed.has(step))).toEqual([]);
   });
 
   test("the runbook has a line for every exit code", () => {

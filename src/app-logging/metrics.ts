@@ -9,7 +9,7 @@ export const LEASE_STATES = ["free", "standby", "held", "lost"] as const;
 
 /** What can be counted. Mailboxes and destinations are ids; durations are seconds. */
 export interface Metrics {
-  /** One look at a folder ended after so long. */
+  /** One look at a folder ended, well or not, after so long. */
   cycle(seconds: number): void;
   stepSeconds(step: string, seconds: number): void;
   /** A message is settled; a reduced one counts as `reduced` alone. */
@@ -80,7 +80,7 @@ const createCounters = (registers: Registry[]) => {
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
     new Counter<L>({ name: `signalpost_${name}`, help, labelNames, registers });
   return {
-    cycles: counter("cycles_total", "Looks at a folder that ended.", []),
+    cycles: counter("cycles_total", "Looks at a folder that ended, well or not.", []),
     messages: counter("messages_total", "Messages settled.", ["mailbox", "outcome"]),
     found: counter("mail_found_total", "Looks that found mail, by what led to them.", [
       "mailbox",

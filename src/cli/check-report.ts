@@ -5,12 +5,13 @@ import { isoFromMs } from "../core/calendar.ts";
 import type { ConfigProblem } from "../core/errors.ts";
 import type { Settings, StartFrom } from "../core/settings.ts";
 import { type Activity, activityAt } from "../poller/schedule.ts";
+import type { compileRules } from "../rules/compile.ts";
 
 /** What the check saw beside the settings. */
 export interface CheckFacts {
   loaded: LoadedSettings;
-  /** Rules that passed the schema and do not compile. */
-  refusedRules: readonly { id: string; message: string }[];
+  /** Which of its rules can be used, and what is wrong with the others. */
+  compiled: ReturnType<typeof compileRules>;
   isDataDirUsable: boolean;
   wallMs: number;
 }
@@ -42,15 +43,14 @@ export interface CheckReport {
 }
 
 const problemsOf = (facts: CheckFacts): ConfigProblem[] => {
-  const { loaded, refusedRules, isDataDirUsable } = facts;
-  const problems: ConfigProblem[] = loaded.refusedRules.map(({ id, message, line }) => ({
-    key: `rules (${id})`,
-    line,
-    message,
-  }));
-  for (const { id, message } of refusedRules) {
-    problems.push({ key: `rules (${id})`, line: null, message });
-  }
+  const { loaded, compiled, isDataDirUsable } = facts;
+  const problems: ConfigProblem[] = compiled.refused.flatMap(({ id, index, problems: wrong }) =>
+    wrong.map(({ key, message }) => ({
+      key: `rules (${id}).${key}`,
+      line: loaded.lineOf(`rules.${index}.${key}`),
+      message,
+    })),
+  );
   if (!isDataDirUsable) {
     const message = "this user cannot write there; create it for the user of the daemon";
     problems.push({ key: "data_dir", line: null, message });
@@ -106,7 +106,8 @@ const activityReport = (activity: Activity): CheckReport["activity"] => {
 /** The report on `facts`. */
 export const createCheckReport = (facts: CheckFacts): CheckReport => {
   const { settings, source, version, overridden } = facts.loaded;
-  const { polling, webhook, rules, http } = settings;
+  const { polling, webhook, http } = settings;
+  const { rules } = facts.compiled;
   const problems = problemsOf(facts);
   const urls = new Set([webhook.url, ...rules.flatMap(({ webhookUrl }) => webhookUrl ?? [])]);
   return {

@@ -1,6 +1,6 @@
 // The configuration file on the real disk. Reads regular files of at most 1 MiB and tells a change by
 // size, time and inode; the loader and the daemon's ports use it.
-import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import type { BigIntStats } from "node:fs";
 import type { ReadConfigFile } from "./config-file.ts";
 
@@ -11,7 +11,7 @@ const stampOf = ({ size, mtimeNs, ino }: BigIntStats): string => `${size}:${mtim
 const isMissing = (error: unknown): boolean =>
   ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
 
-/** A system-like error, whose code the loader tells. */
+/** A system-like error, whose code the loader tells: `EINVAL` is what a pipe or a folder gets. */
 const refusal = (code: string): Error => Object.assign(new Error("not a small file"), { code });
 
 /**
@@ -22,7 +22,8 @@ const refusal = (code: string): Error => Object.assign(new Error("not a small fi
 export const readConfigFile: ReadConfigFile = (path) => {
   let descriptor: number;
   try {
-    descriptor = openSync(path, "r");
+    // Without waiting: the other end of a named pipe may never come.
+    descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     if (isMissing(error)) return null;
     throw error;

@@ -139,6 +139,13 @@ export const dotted = (path: Path): string =>
     return text === "" ? part : `${text}.${part}`;
   }, "");
 
+/** The path of a dotted key; an entry of a list may be written `rules[3]` or `rules.3`. */
+export const pathOf = (key: string): Path =>
+  key
+    .split(/\]?[.[]|\]$/)
+    .filter((part) => part !== "")
+    .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+
 /** The key at `path`, whatever the place in a list; undefined when there is none. */
 export const keyAt = (path: Path): SettingsKey | undefined =>
   KEYS_BY_NAME.get(dotted(path).replaceAll(/\[\d+\]/g, "[]"));

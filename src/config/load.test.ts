@@ -317,10 +317,47 @@ surplus: 1
     });
   });
 
+  test("name a key of any length or depth by its first 200 characters", () => {
+    const long = "k".repeat(900);
+    const deep = `${"deep: { ".repeat(400)}x: "\${GONE}" ${"}".repeat(400)}`;
+    const problems = problemsOf(() => fromFile(`${long}: 1\n${deep}\n${SMALL}`));
+    expect(problems.map(({ key }) => [key.length, key.slice(0, 6), key.at(-1)])).toEqual([
+      [200, "kkkkkk", "…"],
+      [200, "deep.d", "…"],
+      [4, "deep", "p"],
+    ]);
+    expect(problems[1]?.message).toContain("GONE");
+  });
+
   test("read as lines with line and key", () => {
     expect(() => fromFile(`log_level: loud\n${SMALL}`)).toThrow(
       "line 1: log_level: write debug, info, warn or error",
     );
+  });
+});
+
+describe("the line of a key", () => {
+  const { lineOf } = fromFile(
+    `${SMALL}rules:\n  - id: a\n    conditions:\n      - { field: to, operator: equals, value: x }\n`,
+    { IMAP_PORT: "1", SIGNALPOST_WEBHOOK_URL: "https://x.example" },
+  );
+
+  test.each([
+    ["mailboxes", 1],
+    ["mailboxes.0", 2],
+    ["mailboxes[0].imap", 3],
+    ["mailboxes.0.imap.host", 3],
+    ["rules.0", 8],
+    ["rules[0]", 8],
+    ["rules.0.conditions[0].value", 10],
+    ["rules[0].conditions.0", 10],
+    ["rules.0.conditions[7].value", 9],
+    ["rules.7", 7],
+    ["webhook.secret", 6],
+    ["webhook.url", null],
+    ["http.port", null],
+  ])("%s is %j", (key, line) => {
+    expect(lineOf(key)).toBe(line);
   });
 });
 

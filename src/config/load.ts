@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { dirname, isAbsolute, join } from "node:path";
 import type { z } from "zod";
 import { ConfigError, type ConfigProblem, errorCode } from "../core/errors.ts";
+import { capText } from "../core/limits.ts";
 import type { HotSettings, Settings } from "../core/settings.ts";
 import type { ReadConfigFile } from "./config-file.ts";
 import {
@@ -14,27 +15,22 @@ import {
   type WithEnvironment,
 } from "./environment.ts";
 import { type FileTree, readDocument, readSecretFiles } from "./file.ts";
-import { dotted, keyAt, keyNamesBelow, type Path, valueAt } from "./keys.ts";
+import { dotted, keyAt, keyNamesBelow, type Path, pathOf, valueAt } from "./keys.ts";
 import { settingsFromDocument, settingsSchema } from "./schema.ts";
-
-/** One rule that cannot be used; the others are in force. */
-export interface RefusedRule {
-  id: string;
-  /** The keys that are wrong and what to write instead. */
-  message: string;
-  line: number | null;
-}
 
 /** Settings that can be used, and where they came from. */
 export interface LoadedSettings {
+  /** With every rule of good shape; which of them can be used, rules/ tells. */
   settings: Settings;
-  refusedRules: readonly RefusedRule[];
   /** Dotted keys that the environment set; those of mailbox `default` as `mailboxes.default.…`. */
   overridden: readonly string[];
   source: "file" | "environment" | "file+environment";
   /** A short hash of the hot part: the same as long as polling, webhook and rules are. */
   version: string;
-  /** Line in the file of a dotted key, or of what holds it; null when it comes from elsewhere. */
+  /**
+   * Line in the file of a dotted key, or of what holds it; null when it comes from elsewhere. An entry of
+   * a list is `rules.3` or `rules[3]`.
+   */
   lineOf(key: string): number | null;
 }
 
@@ -105,6 +101,14 @@ const problemsOf = (
   return [{ path, message: `is missing; ${issue.message}${or}` }];
 };
 
+/** A key is as long as who wrote it likes; so much of it finds the place. */
+const MAX_KEY_CHARS = 200;
+
+const cappedKey = (problem: ConfigProblem): ConfigProblem =>
+  problem.key.length <= MAX_KEY_CHARS
+    ? problem
+    : { ...problem, key: `${capText(problem.key, MAX_KEY_CHARS - 1)}…` };
+
 const byLine = (a: ConfigProblem, b: ConfigProblem): number =>
   (a.line ?? Number.MAX_SAFE_INTEGER) - (b.line ?? Number.MAX_SAFE_INTEGER);
 
@@ -115,8 +119,8 @@ const versionOf = ({ polling, webhook, rules }: HotSettings): string => {
 
 /**
  * Loads and validates. Throws {@link ConfigError} with every problem found, in the order of the file,
- * each with its dotted key and line; no message holds a value. A rule with a bad value is refused
- * alone. Paths in `*_file` are relative to the configuration file, or, from the environment, to the
+ * each with its dotted key and line; no message holds a value. The values inside rules are not judged
+ * here. Paths in `*_file` are relative to the configuration file, or, from the environment, to the
  * working directory.
  */
 export const loadSettings = (source: LoadSource): LoadedSettings => {
@@ -142,19 +146,15 @@ export const loadSettings = (source: LoadSource): LoadedSettings => {
   const unreadable = file.problems.length > 0 && Object.keys(file.tree as object).length === 0;
   for (const issue of unreadable ? [] : (parsed.error?.issues ?? []))
     for (const { path, message } of problemsOf(issue, tree, laid)) complain(path, message);
-  if (problems.length > 0 || !parsed.success) throw new ConfigError(problems.toSorted(byLine));
-  const { settings, refusals } = settingsFromDocument(parsed.data, laid.spoolKeys);
+  if (problems.length > 0 || !parsed.success)
+    throw new ConfigError(problems.toSorted(byLine).map(cappedKey));
+  const settings = settingsFromDocument(parsed.data, laid.spoolKeys);
   const fromFile = source.path !== null;
   return {
     settings,
-    refusedRules: refusals.map(({ id, problems: wrong }) => ({
-      id,
-      message: wrong.map(({ path, message }) => `${dotted(path)}: ${message}`).join("; "),
-      line: file.lineOf(wrong[0]?.path ?? []),
-    })),
     overridden: laid.overridden,
     source: !fromFile ? "environment" : laid.overridden.length > 0 ? "file+environment" : "file",
     version: versionOf(settings),
-    lineOf: (key) => (laid.variables.has(key) ? null : file.lineOf(key.split("."))),
+    lineOf: (key) => (laid.variables.has(key) ? null : file.lineOf(pathOf(key))),
   };
 };

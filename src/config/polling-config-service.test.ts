@@ -132,11 +132,30 @@ describe("a good change", () => {
         `rules: [{ id: a, conditions: [{ field: to, operator: equals, value: x }], actions: { priority: ${priority} } }]\n`,
       );
     const b = bench(rule("urgent"));
-    expect(b.service.current().refusedRules).toMatchObject([{ id: "a", line: 5 }]);
+    expect(b.service.current().settings.rules).toMatchObject([{ id: "a", priority: "urgent" }]);
     b.write(rule("high"));
     await b.settle();
-    expect(b.service.current().refusedRules).toEqual([]);
     expect(b.service.current().settings.rules).toMatchObject([{ id: "a", priority: "high" }]);
+  });
+
+  test("of a named secret alone comes in, and a comment does not", async () => {
+    const named = (secret: string): string =>
+      file().replace("webhook: {", `webhook: { secrets: { team: ${secret} },`);
+    const other = `whsec_${Buffer.alloc(32, 8).toString("base64")}`;
+    const secretOf = (): string | undefined =>
+      b.service.current().settings.webhook.namedSecrets.get("team");
+    const b = bench(named(SECRET));
+    await b.settle();
+    const first = b.service.current();
+    expect(secretOf()).toBe(SECRET);
+    b.write(`# a comment\n${named(SECRET)}`);
+    await b.settle();
+    expect(b.service.current()).toBe(first);
+    b.write(named(other));
+    await b.settle();
+    expect(secretOf()).toBe(other);
+    expect(b.service.current().version).not.toBe(first.version);
+    expect(events(b)).toEqual(["config.reloaded"]);
   });
 });
 

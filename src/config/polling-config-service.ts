@@ -1,6 +1,7 @@
 // The configuration while the process runs: one snapshot, refreshed at each cycle. A changed file is
 // taken once it stood still for a second; one that cannot be used leaves the last good snapshot in
 // force. Only polling, webhook and rules change by themselves (DESIGN section 9).
+import { isDeepStrictEqual } from "node:util";
 import type { Log } from "../app-logging/logger.ts";
 import type { Clock } from "../core/clock.ts";
 import { ConfigError, errorCode } from "../core/errors.ts";
@@ -43,8 +44,6 @@ const RESTART: readonly (readonly [key: string, setting: keyof Settings])[] = [
   ["limits", "limits"],
 ];
 
-const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
-
 /** The part of a dotted key that the schema knows; what a person made up is cut off. */
 const knownKey = (key: string): string => {
   const generic = key.replaceAll(/\[\d+\]/g, "[]");
@@ -60,9 +59,16 @@ const admit = (running: Settings, fresh: Settings, withMailboxes: boolean): Sett
   return { ...running, polling, webhook, rules, mailboxes };
 };
 
+/** Everything but the lines, which move with every comment. */
+const isSameConfiguration = (a: LoadedSettings, b: LoadedSettings): boolean => {
+  const { lineOf: _a, ...inA } = a;
+  const { lineOf: _b, ...inB } = b;
+  return isDeepStrictEqual(inA, inB);
+};
+
 /** Tells the log what a look at the configuration brought, each thing once. */
 const createTeller = (log: Log) => {
-  let lastWaiting = "";
+  let lastWaiting: readonly unknown[] = [];
   return {
     rejected: (error: unknown): void => {
       const problems = error instanceof ConfigError ? error.problems : [];
@@ -75,11 +81,10 @@ const createTeller = (log: Log) => {
       });
     },
     waiting: (inForce: Settings, fresh: Settings): void => {
-      const restart = RESTART.filter(([, name]) => !isSame(inForce[name], fresh[name]));
-      const isHeld = !isSame(inForce.mailboxes, fresh.mailboxes);
-      const values = [...restart.map(([, name]) => fresh[name]), isHeld && fresh.mailboxes];
-      const waiting = JSON.stringify(values);
-      if (waiting !== lastWaiting && (isHeld || restart.length > 0)) {
+      const restart = RESTART.filter(([, name]) => !isDeepStrictEqual(inForce[name], fresh[name]));
+      const isHeld = !isDeepStrictEqual(inForce.mailboxes, fresh.mailboxes);
+      const waiting = [...restart.map(([, name]) => fresh[name]), isHeld && fresh.mailboxes];
+      if (!isDeepStrictEqual(waiting, lastWaiting) && (isHeld || restart.length > 0)) {
         log("config.needs_restart", {
           restart: restart.map(([key]) => key).join(",") || null,
           sighup: isHeld ? "mailboxes" : null,
@@ -102,9 +107,7 @@ export const createPollingConfigService = (deps: PollingConfigDeps): PollingConf
 
   const take = (fresh: LoadedSettings, withMailboxes: boolean): void => {
     const next = { ...fresh, settings: admit(current.settings, fresh.settings, withMailboxes) };
-    // The version stands for the hot part, whose map of secrets JSON would leave out.
-    const isChanged = next.version !== current.version || !isSame(next, current);
-    // Who compiled the rules of a snapshot knows it by its identity.
+    const isChanged = !isSameConfiguration(next, current);
     if (isChanged) current = next;
     if (isChanged || isRejected)
       log("config.reloaded", { version: next.version, rules: next.settings.rules.length });

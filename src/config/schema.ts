@@ -13,7 +13,7 @@ import {
   lockSchema,
   lockSettings,
 } from "./sections/process.ts";
-import { judgeRules, type RuleRefusal, rulesSchema } from "./sections/rules.ts";
+import { ruleSettings, rulesSchema } from "./sections/rules.ts";
 import { webhookSchema, webhookSettings } from "./sections/webhook.ts";
 
 const REDIS = "this version runs on embedded parts; remove redis_url (and REDIS_URL)";
@@ -66,26 +66,21 @@ export const settingsSchema = section({
   limits: limitsSchema.prefault({}).meta({ description: "What one message may cost." }),
 });
 
-/** The settings of a validated document, and the rules in it that cannot be used. */
+/** The settings of a validated document. */
 export const settingsFromDocument = (
   doc: z.output<typeof settingsSchema>,
   spoolKeys: readonly string[],
-): { settings: Settings; refusals: RuleRefusal[] } => {
-  const webhook = webhookSettings(doc.webhook);
-  const { rules, refusals } = judgeRules(doc.rules, webhook);
-  const settings: Settings = {
-    enableBackgroundTasks: doc.enable_background_tasks,
-    dataDir: doc.data_dir,
-    logLevel: doc.log_level,
-    logMaskedText: doc.log_masked_text,
-    http: httpSettings(doc.http),
-    lock: lockSettings(doc.lock),
-    mailboxes: doc.mailboxes.map(mailboxSettings),
-    polling: pollingSettings(doc.polling),
-    webhook,
-    rules,
-    limits: limitsSettings(doc.limits),
-    spoolKeys,
-  };
-  return { settings, refusals };
-};
+): Settings => ({
+  enableBackgroundTasks: doc.enable_background_tasks,
+  dataDir: doc.data_dir,
+  logLevel: doc.log_level,
+  logMaskedText: doc.log_masked_text,
+  http: httpSettings(doc.http),
+  lock: lockSettings(doc.lock),
+  mailboxes: doc.mailboxes.map(mailboxSettings),
+  polling: pollingSettings(doc.polling),
+  webhook: webhookSettings(doc.webhook),
+  rules: doc.rules.map(ruleSettings),
+  limits: limitsSettings(doc.limits),
+  spoolKeys,
+});

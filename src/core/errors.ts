@@ -88,10 +88,32 @@ export class MailError extends AppError {
 export const isAbort = (error: unknown): boolean =>
   error instanceof Error && error.name === "AbortError";
 
-/** A short, harmless word for any thrown value: our own code, a system code, or the class name. */
+/** Class names that the language and the platform give; any other may be a foreign text. */
+const KNOWN_NAMES: ReadonlySet<string> = new Set([
+  "Error",
+  "AggregateError",
+  "EvalError",
+  "RangeError",
+  "ReferenceError",
+  "SyntaxError",
+  "TypeError",
+  "URIError",
+  "AbortError",
+  "DataCloneError",
+  "InvalidStateError",
+  "NotSupportedError",
+  "OperationError",
+  "TimeoutError",
+]);
+
+/**
+ * A short, harmless word for any thrown value: our own code, a system code, or a class name of the
+ * language; `unknown` for everything else.
+ */
 export const errorCode = (error: unknown): string => {
   if (error instanceof AppError) return error.code;
   if (!(error instanceof Error)) return "unknown";
   const { code } = error as { code?: unknown };
-  return typeof code === "string" && /^[A-Z][A-Z0-9_]{1,40}$/.test(code) ? code : error.name;
+  if (typeof code === "string" && /^[A-Z][A-Z0-9_]{1,40}$/.test(code)) return code;
+  return KNOWN_NAMES.has(error.name) ? error.name : "unknown";
 };

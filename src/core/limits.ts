@@ -1,5 +1,5 @@
 // Every ceiling on what one message or one process may cost (DESIGN section 7). The configurable ones
-// are the defaults of the configuration schema; the others are fixed here.
+// are the defaults of the configuration schema; the others are fixed here. Also the one way to cut a text.
 
 /** Ceilings that the configuration may change. */
 export interface Limits {
@@ -49,8 +49,19 @@ export const MAX_RESPONSE_BYTES = 64 * 1024;
 /** A `body` condition sees this much of the text and this much of the HTML. */
 export const MAX_RULE_BODY_CHARS = 256 * 1024;
 
+/** A condition on the subject or on a header sees this much of each value. */
+export const MAX_RULE_TEXT_CHARS = 16 * 1024;
+
 /** At most so many rules. */
 export const MAX_RULES = 200;
 
 /** Payload bytes of one commit; more is several commits. */
 export const MAX_COMMIT_BYTES = 8 * 1024 * 1024;
+
+/** The first `maxChars` code points of `text`, in well-formed Unicode: never half a surrogate pair. */
+export const capText = (text: string, maxChars: number): string => {
+  // A code point is at most two units: the cut keeps the spread small whatever came in.
+  const capped =
+    text.length <= maxChars ? text : [...text.slice(0, maxChars * 2)].slice(0, maxChars).join("");
+  return capped.toWellFormed();
+};

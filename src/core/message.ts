@@ -7,6 +7,12 @@ export interface Address {
   address: string | null;
 }
 
+/**
+ * Is `name` one that a header can be asked for by? A field name of RFC 5322 may hold any visible ASCII
+ * character but a colon; those that end an atom of IMAP (RFC 9051 section 9) no header in use has.
+ */
+export const isHeaderName = (name: string): boolean => /^[\w!#$&'+.^`|~-]+$/.test(name);
+
 /** The envelope of RFC 9051 section 7.5.2, decoded. */
 export interface Envelope {
   messageId: string | null;

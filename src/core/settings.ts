@@ -2,6 +2,10 @@
 // sees one snapshot. Durations carry their unit; secrets are plain strings that never leave memory.
 import type { Limits } from "./limits.ts";
 
+/** Does `host` name this machine without asking anybody? Brackets around IPv6 are optional. */
+export const isLoopbackHost = (host: string): boolean =>
+  /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host);
+
 /** How to reach an IMAP account. `none`: no TLS, for loopback or where the user insisted. */
 export interface ImapSettings {
   host: string;
@@ -62,23 +66,35 @@ export interface WebhookSettings {
   allowPrivateAddresses: boolean;
 }
 
-/** One condition; conditions of a rule are joined by AND. */
+/** What a condition may do with its value. */
+export const RULE_OPERATORS = ["contains", "equals", "regex"] as const;
+
+/** What a rule may say of its messages' priority. */
+export const RULE_PRIORITIES = ["normal", "high"] as const;
+
+/** One condition, as written; conditions of a rule are joined by AND. */
 export interface RuleCondition {
   /** `sender subject body to mailbox has_attachment` or `header:<name>`, names in lower case. */
   field: string;
-  operator: "contains" | "equals" | "regex";
+  /** One of {@link RULE_OPERATORS} in a rule that can be used. */
+  operator: string;
   value: string;
   caseSensitive: boolean;
 }
 
-/** One rule, as validated by shape; its expressions are compiled by rules/. */
+/**
+ * One rule as it is written: config/ settles its shape alone, rules/ judges its values. A rule that is
+ * refused there stands among the settings all the same, so that its destination is still known.
+ */
 export interface Rule {
   id: string;
   name: string;
   conditions: readonly RuleCondition[];
+  /** A hook token stands here as the URL that it means. */
   webhookUrl: string | null;
   secretName: string | null;
-  priority: "normal" | "high";
+  /** One of {@link RULE_PRIORITIES} in a rule that can be used. */
+  priority: string;
   stopProcessing: boolean;
   drop: boolean;
 }

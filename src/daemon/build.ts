@@ -12,7 +12,6 @@ import { ConfigError, errorCode } from "../core/errors.ts";
 import { createRoutes } from "../http/routes.ts";
 import type { HttpServer } from "../http/serve-http.ts";
 import { createGate } from "../resilience/gate.ts";
-import { createSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import { createDeliver } from "../webhook/deliver.ts";
 import { createDestinations } from "../webhook/destinations.ts";
@@ -21,6 +20,7 @@ import type { RunnerParts } from "./mailbox/runner.ts";
 import { createMailboxes } from "./mailbox/mailboxes.ts";
 import { type NodeStatus, createNodeStatus } from "./node-status.ts";
 import { parkOrphans } from "./mailbox/orphans.ts";
+import { openStore } from "./open-store.ts";
 import type { Ports } from "./ports.ts";
 import { runTicker } from "./ticker.ts";
 
@@ -48,18 +48,6 @@ export interface Daemon {
 
 /** The watchdog ends a process whose event loop stood still for so many of its ticks of a second. */
 const WEDGED_TICKS = 30;
-
-/** Opens the state; a data directory that cannot be used is a matter of configuration. */
-const openStore = ({ initial }: DaemonConfig, ports: Ports): Store => {
-  const { dataDir, spoolKeys } = initial.settings;
-  try {
-    const database = ports.openSqlite(dataDir);
-    return createSqliteStore({ database, random: ports.random, spoolKeys });
-  } catch (error) {
-    const message = `cannot be used (${errorCode(error)}); name a directory that this user may write to`;
-    throw new ConfigError([{ key: "data_dir", line: initial.lineOf("data_dir"), message }]);
-  }
-};
 
 /** The parts that every mailbox works with. */
 const runnerParts = async (
@@ -130,10 +118,13 @@ export const startDaemon = async (config: DaemonConfig, ports: Ports): Promise<D
   const { clock } = ports;
   const { settings } = config.initial;
   await using owned = new AsyncDisposableStack();
+  // First here is last to be ended: a stop that hangs is watched, too.
+  const loopWatch = ports.watchEventLoop({ maxTicks: WEDGED_TICKS });
+  owned.defer(() => loopWatch.stop());
 
   const log = createLog({ clock, writeLog: ports.writeLog, level: settings.logLevel });
   const metrics = createMetrics();
-  const store = openStore(config, ports);
+  const store = await openStore(config, ports);
   owned.defer(() => store.close());
   const configService = createPollingConfigService({ clock, log, ...config });
   const parts = await runnerParts(config, ports, { log, metrics, store, configService });
@@ -146,8 +137,6 @@ export const startDaemon = async (config: DaemonConfig, ports: Ports): Promise<D
   const startedMs = clock.wallMs();
   const shown = { store, mailboxes, destinations, startedMs };
   const status = createNodeStatus({ node, version, loaded, ...shown });
-  const loopWatch = ports.watchEventLoop({ maxTicks: WEDGED_TICKS });
-  owned.defer(() => loopWatch.stop());
   metrics.bytesInFlight(() => bytesInFlight.inUse());
   metrics.eventLoopDelay(() => loopWatch.maxDelaySeconds());
   const server = await listen(config, ports, { status, metrics: () => metrics.render() });

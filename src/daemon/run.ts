@@ -6,9 +6,11 @@ import { createLog } from "../app-logging/logger.ts";
 import { configFileStamp, readConfigFile } from "../config/config-file.adapter.ts";
 import type { Environment } from "../config/environment.ts";
 import { loadSettings } from "../config/load.ts";
-import { errorCode } from "../core/errors.ts";
+import type { Clock } from "../core/clock.ts";
+import { DeadlineError, errorCode } from "../core/errors.ts";
 import { uuid } from "../core/random.ts";
-import { type DaemonConfig, startDaemon } from "./build.ts";
+import { withDeadline } from "../resilience/deadline.ts";
+import { type Daemon, type DaemonConfig, startDaemon } from "./build.ts";
 import { withCrashPoint } from "./crash-points.ts";
 import { createSystemPorts } from "./system-ports.ts";
 import {
@@ -26,6 +28,18 @@ export interface RunOptions {
   env: Environment;
   version: string;
 }
+
+/** A supervisor was promised an end within 10 s of its signal; what hangs by then is left behind. */
+const STOP_LIMIT_MS = 9000;
+
+/** Runs `end`, and no longer than a stop may take. Rejects as `end` does. */
+export const endInTime = async (clock: Clock, end: () => Promise<void>): Promise<void> => {
+  try {
+    await withDeadline(clock, { ms: STOP_LIMIT_MS, what: "the stop" }, end);
+  } catch (error) {
+    if (!(error instanceof DeadlineError)) throw error;
+  }
+};
 
 /** Tells hosts and processes apart without naming the host. */
 const nodeName = (host: string): string => {
@@ -45,9 +59,10 @@ const daemonConfig = ({ configPath: path, env, version }: RunOptions): DaemonCon
 };
 
 /**
- * Runs until SIGTERM or SIGINT; SIGHUP re-reads the configuration. Returns exit code 0. Rejects with
- * `ConfigError` when it cannot start (exit 78). A wedged event loop ends the process with 70, work that
- * outlives a lost lease with 75 (DESIGN section 10).
+ * Runs until SIGTERM or SIGINT; SIGHUP re-reads the configuration. Ends with exit code 0, within 9 s of
+ * the signal even if something hangs. Rejects with `ConfigError` when it cannot start (exit 78). A
+ * wedged event loop ends the process with 70, work that outlives a lost lease with 75 (DESIGN
+ * section 10).
  */
 export const runDaemon = async (options: RunOptions): Promise<number> => {
   const config = daemonConfig(options);
@@ -70,22 +85,26 @@ export const runDaemon = async (options: RunOptions): Promise<number> => {
     log("daemon.uncaught", { code: errorCode(error) });
     void sink.end().then(() => ports.exit(1));
   });
+  let daemon: Daemon | null = null;
   try {
-    const daemon = await startDaemon(config, ports);
+    const started = await startDaemon(config, ports);
+    daemon = started;
     await new Promise<void>((resolve) => {
       onSignals({
         terminate: resolve,
         reload: () => {
-          daemon.reload().catch((error: unknown) => {
+          started.reload().catch((error: unknown) => {
             log("config.rejected", { code: errorCode(error) });
           });
         },
       });
     });
-    await daemon.stop();
   } finally {
-    await real.close();
-    await sink.end();
+    await endInTime(systemClock, async () => {
+      await daemon?.stop();
+      await real.close();
+      await sink.end();
+    });
   }
   // A log reader that is stuck would hold up any gentler way out.
   ports.exit(0);

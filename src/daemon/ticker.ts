@@ -12,7 +12,7 @@ import type { NodeStatus } from "./node-status.ts";
 /** The live row of this process is written so often. */
 const TICK_MS = 5000;
 
-/** The store is trimmed once a minute. */
+/** Once a minute the store is trimmed and told which mailboxes this process is configured for. */
 const HOUSEKEEPING_EVERY_TICKS = 12;
 
 /** Over so many parked deliveries, one warning. */
@@ -28,7 +28,7 @@ export interface TickerDeps {
   status: NodeStatus;
   /** Looks whether the configuration changed. */
   refreshHot(): Promise<unknown>;
-  /** Parks what waits for a mailbox that no configuration names. */
+  /** Parks what waits for a mailbox that no configuration has named for a day. */
   parkOrphans(mailbox: string): Promise<void>;
   droppedLogLines(): number;
   stop: AbortSignal;
@@ -85,10 +85,14 @@ export const runTicker = async (deps: TickerDeps): Promise<void> => {
   const tick = async (count: number): Promise<void> => {
     tellDropped();
     await deps.refreshHot();
-    await lookAtSpool(deps, warnParked);
     const live = status.live();
+    const isUpkeep = count % HOUSEKEEPING_EVERY_TICKS === 0;
+    // Before the look at the spool: after days without any process, no mailbox is gone for that.
+    const named = live.mailboxes.map(({ id }) => id);
+    if (isUpkeep) await store.nameMailboxes(named, clock.wallMs());
+    await lookAtSpool(deps, warnParked);
     await store.writeNode(live.node, JSON.stringify(live), clock.wallMs());
-    if (count % HOUSEKEEPING_EVERY_TICKS !== 0) return;
+    if (!isUpkeep) return;
     warnKeys(await store.undecryptable());
     await store.housekeep(clock.wallMs());
   };

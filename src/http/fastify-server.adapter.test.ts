@@ -31,6 +31,21 @@ const ask = async (
     outgoing.end(sent);
   });
 
+/** What the server says to `sent` on a bare socket; `ended` when it was the one to hang up. */
+const exchange = (port: number, sent: string): Promise<{ text: string; ended: boolean }> =>
+  new Promise((resolve, reject) => {
+    const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+    let text = "";
+    socket.setEncoding("utf8");
+    socket.on("data", (chunk: string) => (text += chunk));
+    socket.on("end", () => {
+      socket.destroy();
+      resolve({ text, ended: true });
+    });
+    socket.on("error", reject);
+    socket.write(sent);
+  });
+
 const withServer = async (
   routes: readonly Route[],
   work: (port: number) => Promise<void>,
@@ -123,6 +138,25 @@ describe("serveHttp", () => {
       const answer = await ask(port, { path: "/%zz-secret" });
       expect(answer.status).toBe(400);
       expect(answer.body).not.toContain("secret");
+    });
+  });
+
+  test.each([
+    ["no request", "GARBAGE-secret\r\n\r\n", "400 Bad Request"],
+    ["a bad header", "GET / HTTP/1.1\r\nhost: x\r\nb d\r\n\r\n", "400 Bad Request"],
+    [
+      "too long a header",
+      `GET / HTTP/1.1\r\nx: ${"x".repeat(9000)}\r\n\r\n`,
+      "431 Request Header Fields Too Large",
+    ],
+  ])("answers %s in plain words and hangs up", async (_, sent, status) => {
+    await withServer(routesWith(null), async (port) => {
+      const { text, ended } = await exchange(port, sent);
+      expect(text.startsWith(`HTTP/1.1 ${status}\r\n`)).toBe(true);
+      expect(text.toLowerCase()).toContain("x-content-type-options: nosniff\r\n");
+      expect(text.toLowerCase()).toContain("connection: close\r\n");
+      expect(text).not.toMatch(/secret|fastify|client error/i);
+      expect(ended).toBe(true);
     });
   });
 

@@ -1,11 +1,16 @@
 // Serves routes on a socket with fastify: GET alone, bounded in time, size and connections, and silent
 // about errors. The daemon opens it as one of its ports; closing it drops every connection at once.
+import type { Socket } from "node:net";
 import fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import type { HttpServer, Route, RouteAnswer, ServeHttp } from "./serve-http.ts";
 
-const MAX_CONNECTIONS = 64;
+const MAX_CONNECTIONS = 256;
 const MAX_HEADER_BYTES = 8 * 1024;
 const REQUEST_TIMEOUT_MS = 10_000;
+
+/** Clients that dawdle over their headers must not keep others out for long. */
+const HEADERS_TIMEOUT_MS = 3_000;
+const LOOK_FOR_DAWDLERS_MS = 500;
 const IDLE_TIMEOUT_MS = 5_000;
 
 const HEADERS = {
@@ -34,6 +39,26 @@ const send = async (reply: FastifyReply, { status, contentType, body }: RouteAns
   await reply.code(status).headers(HEADERS).type(contentType).send(body);
 };
 
+const BROKEN: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+};
+
+/** What is no HTTP request at all meets no route: answered on the bare socket, which ends with it. */
+const answerBroken = ({ code = "" }: { code?: string }, socket: Socket): void => {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const lines = [
+    `HTTP/1.1 ${BROKEN[code] ?? "400 Bad Request"}`,
+    ...Object.entries(HEADERS).map(([name, value]) => `${name}: ${value}`),
+    "content-length: 0",
+    "connection: close",
+  ];
+  socket.end(`${lines.join("\r\n")}\r\n\r\n`, () => socket.destroy());
+};
+
 const listen = async (app: FastifyInstance, address: { host: string; port: number }) => {
   try {
     await app.listen(address);
@@ -54,7 +79,12 @@ export const serveHttp: ServeHttp = async (address, routes): Promise<HttpServer>
     keepAliveTimeout: IDLE_TIMEOUT_MS,
     forceCloseConnections: true,
     exposeHeadRoutes: false,
-    http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: REQUEST_TIMEOUT_MS },
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: LOOK_FOR_DAWDLERS_MS,
+    },
+    clientErrorHandler: answerBroken,
     frameworkErrors: (error, _request, reply) => void send(reply as FastifyReply, problemOf(error)),
   });
   app.server.maxConnections = MAX_CONNECTIONS;

@@ -15,7 +15,7 @@ const REPORT: StatusReport = {
 
 const ask = async (
   path: string,
-  given: { words?: { id: string; word: MailboxWord }[]; token?: string } = {},
+  given: { words?: { id: string; word: MailboxWord }[]; token?: string; host?: string } = {},
   headers: Record<string, string> = { host: "localhost:8025" },
 ) => {
   const routes = createRoutes({
@@ -24,7 +24,7 @@ const ask = async (
     fullestDestination: async () => "rule-busy",
     metrics: async () => "signalpost_cycles_total 1\n",
     token: given.token ?? null,
-    host: "127.0.0.1",
+    host: given.host ?? "127.0.0.1",
   });
   const answer = await routes.find((route) => route.path === path)?.answer({ headers });
   if (answer === undefined) throw new Error(`no route ${path}`);
@@ -105,8 +105,20 @@ describe("createRoutes", () => {
   });
 
   test.each(["/healthz", "/readyz"])("asks for no token on %s", async (path) => {
-    expect((await ask(path, { token: "s3cret" }, { host: "probe.example" })).status).toBe(200);
+    expect((await ask(path, { token: "s3cret" })).status).toBe(200);
+    const open = { token: "s3cret", host: "0.0.0.0" };
+    expect((await ask(path, open, { host: "probe.example" })).status).toBe(200);
   });
+
+  test.each(["/healthz", "/readyz"])(
+    "keeps a rebound host name out of %s of a loopback server, token or not",
+    async (path) => {
+      const bearing = { host: "evil.example", authorization: "Bearer s3cret" };
+      const answer = await ask(path, { token: "s3cret" }, bearing);
+      expect(answer.status).toBe(403);
+      expect(JSON.parse(answer.body)).toEqual({ error: "forbidden" });
+    },
+  );
 
   test.each(["/healthz", "/readyz", "/metrics", "/api/v1/status"])(
     "keeps a rebound host name out of %s",

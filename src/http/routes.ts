@@ -1,8 +1,9 @@
 // The four routes of DESIGN section 10, as functions from a request to an answer. What they tell comes
 // by parameter; no folder, user, host or address passes through here. Served by the fastify adapter.
-import { type Access, isAllowed, isAllowedWithoutToken, isLoopbackName } from "./access.ts";
+import { isLoopbackHost } from "../core/settings.ts";
+import { isAllowed, isAllowedWithoutToken } from "./access.ts";
 import { type MailboxWord, isReadyWord } from "./readiness.ts";
-import type { Route, RouteAnswer, RouteRequest } from "./serve-http.ts";
+import type { Route, RouteAnswer } from "./serve-http.ts";
 import type { StatusReport } from "./status-report.ts";
 
 /** What the routes show, and who may see it. */
@@ -26,9 +27,8 @@ const json = (status: number, value: unknown): RouteAnswer => ({
   body: `${JSON.stringify(value)}\n`,
 });
 
-/** Without a token there is nothing to ask the client for, so it is refused rather than challenged. */
-const refusal = ({ token }: Access): RouteAnswer =>
-  token === null ? json(403, { error: "forbidden" }) : json(401, { error: "unauthorized" });
+const FORBIDDEN = json(403, { error: "forbidden" });
+const UNAUTHORIZED = json(401, { error: "unauthorized" });
 
 /** `disabled` when nothing polls by choice, also when there is no mailbox at all. */
 const readiness = async (sources: RouteSources): Promise<RouteAnswer> => {
@@ -44,24 +44,26 @@ const readiness = async (sources: RouteSources): Promise<RouteAnswer> => {
 
 /** The routes over their sources; `/healthz` and `/readyz` need no token. */
 export const createRoutes = (sources: RouteSources): Route[] => {
-  const access = { token: sources.token, loopback: isLoopbackName(sources.host) };
-  const route = (
-    path: string,
-    isOpen: typeof isAllowed,
-    answer: () => RouteAnswer | Promise<RouteAnswer>,
-  ): Route => ({
+  const access = { token: sources.token, loopback: isLoopbackHost(sources.host) };
+  // Where no token would help there is nothing to ask the client for: refused rather than challenged.
+  const refusal = access.token === null ? FORBIDDEN : UNAUTHORIZED;
+  const open = (path: string, answer: () => RouteAnswer | Promise<RouteAnswer>): Route => ({
     path,
-    answer: async (request: RouteRequest) =>
-      isOpen(request, access) ? await answer() : refusal(access),
+    answer: async (request) =>
+      isAllowedWithoutToken(request, access) ? await answer() : FORBIDDEN,
+  });
+  const guarded = (path: string, answer: () => Promise<RouteAnswer>): Route => ({
+    path,
+    answer: async (request) => (isAllowed(request, access) ? await answer() : refusal),
   });
   return [
-    route("/healthz", isAllowedWithoutToken, () => json(200, { status: "ok" })),
-    route("/readyz", isAllowedWithoutToken, () => readiness(sources)),
-    route("/metrics", isAllowed, async () => ({
+    open("/healthz", () => json(200, { status: "ok" })),
+    open("/readyz", () => readiness(sources)),
+    guarded("/metrics", async () => ({
       status: 200,
       contentType: "text/plain; version=0.0.4; charset=utf-8",
       body: await sources.metrics(),
     })),
-    route("/api/v1/status", isAllowed, async () => json(200, await sources.status())),
+    guarded("/api/v1/status", async () => json(200, await sources.status())),
   ];
 };

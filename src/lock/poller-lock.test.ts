@@ -38,7 +38,7 @@ const setUp = () => {
   });
   const acquire = async (): Promise<Lease> => {
     const answer = await lock.acquire();
-    if (answer.kind === "refused") throw new Error("refused");
+    if (answer.kind !== "held") throw new Error(answer.kind);
     return answer.lease;
   };
   return { clock, host, events, results, fences, lock, acquire };
@@ -56,7 +56,7 @@ describe("a newer fence, from a process with another lock file", () => {
     const { acquire, clock, events, host, lock } = setUp();
     const lease = await acquire();
     host.rival = true;
-    await lock.overtaken();
+    await lock.overtaken(lease);
     expect(lease.signal.aborted).toBe(true);
     expect(events.at(-1)).toBe("lock.lost 101 taken_over");
     expect(await lock.acquire()).toMatchObject({ kind: "refused", code: "FENCED" });
@@ -68,8 +68,7 @@ describe("a newer fence, from a process with another lock file", () => {
 
   test("is stood off from until its holder had the time to tell of itself", async () => {
     const { acquire, clock, lock } = setUp();
-    await acquire();
-    await lock.overtaken();
+    await lock.overtaken(await acquire());
     await clock.advance(9999);
     expect(await lock.acquire()).toMatchObject({ kind: "refused" });
     await clock.advance(1);
@@ -175,12 +174,22 @@ describe("a lease whose lock file was replaced", () => {
     expect([lease.signal.aborted, next.signal.aborted]).toEqual([true, false]);
   });
 
-  test("is found out by the next cycle too", async () => {
-    const { acquire, host } = setUp();
+  test("is found out by the next cycle too, which first lets the work under it end", async () => {
+    const { acquire, host, lock } = setUp();
     const lease = await acquire();
     host.inPlace = false;
+    expect(await lock.acquire()).toEqual({ kind: "lost" });
+    expect([lease.signal.aborted, host.released]).toEqual([true, 0]);
+    expect((await acquire()).fence).toBe(102);
+  });
+
+  test("has no say over the lease taken after it, whatever its late work sees", async () => {
+    const { acquire, host, lease, lock } = await lose();
+    host.inPlace = true;
     const next = await acquire();
-    expect([lease.signal.aborted, next.fence]).toEqual([true, 102]);
+    await lock.overtaken(lease);
+    await next.assert();
+    expect(next.signal.aborted).toBe(false);
   });
 });
 

@@ -25,9 +25,13 @@ export interface Lease {
   readonly signal: AbortSignal;
 }
 
-/** The answer to one try. `code`: the system's, for a lock file that cannot be used. */
+/**
+ * The answer to one try. `lost`: the lease turned out to be lost just now; ask again when the work under
+ * it has ended. `code`: the system's, for a lock file that cannot be used.
+ */
 export type LeaseAnswer =
   | { kind: "held"; lease: Lease }
+  | { kind: "lost" }
   | { kind: "refused"; reason: RefusalReason; code: string | null };
 
 /** The lease as `status` shows it. */
@@ -70,10 +74,11 @@ export interface PollerLock {
   /** Gives it back, after in-flight work ended. Doing it twice is no harm. */
   release(): Promise<void>;
   /**
-   * The store has seen a newer fence: somebody holds the mailbox under another lock file. The lease is
-   * lost, and not tried for again while that process lives.
+   * The store has seen a newer fence than that of `lease`: somebody holds the mailbox under another lock
+   * file. It is lost, and not tried for again while that process lives. Nothing happens when `lease` is
+   * not the present one: late news of old work says nothing of the lease taken since.
    */
-  overtaken(): Promise<void>;
+  overtaken(lease: Lease): Promise<void>;
   view(): LeaseView;
 }
 
@@ -216,9 +221,14 @@ const mustStandOff = async (memory: Memory): Promise<boolean> => {
 };
 
 const tryOnce = async (memory: Memory): Promise<LeaseAnswer> => {
-  if (memory.tenure !== null) look(memory, memory.tenure, 0);
   if (memory.state.kind === "lost") apply(memory, { kind: "release" });
-  if (memory.tenure !== null) return { kind: "held", lease: memory.tenure.lease };
+  const { tenure } = memory;
+  if (tenure !== null) {
+    look(memory, tenure, 0);
+    return tenure.controller.signal.aborted
+      ? { kind: "lost" }
+      : { kind: "held", lease: tenure.lease };
+  }
 
   const { clock, path, takeLocalLock } = memory.deps;
   if (await mustStandOff(memory)) return refuse(memory, "held_by_other", "FENCED");
@@ -248,8 +258,9 @@ export const createPollerLock = (deps: PollerLockDeps): PollerLock => {
   };
   return {
     acquire: () => inTurn(() => tryOnce(memory)),
-    overtaken: () =>
+    overtaken: (lease) =>
       inTurn(async () => {
+        if (memory.tenure?.lease !== lease) return;
         memory.overtakenMs = deps.clock.monoMs();
         apply(memory, { kind: "renewal_refused", reason: "taken_over" });
       }),

@@ -53,6 +53,15 @@ const read = (
   return { ...assembleBody(plan, received, limits), rounds, wireBytes };
 };
 
+/** The octets that a sender writes who escapes every byte, as for text without a Latin letter. */
+const encoded = (kind: TextPart["kind"], bytes: Buffer, encoding: string): ServerPart => {
+  const lines =
+    encoding === "base64"
+      ? bytes.toString("base64").replace(/.{76}/g, "$&\r\n")
+      : bytes.toString("hex").toUpperCase().replace(/../g, "=$&").replace(/.{75}/g, "$&=\r\n");
+  return { kind, octets: Buffer.from(lines), encoding };
+};
+
 const html = (length: number): ServerPart => ({ kind: "html", octets: Buffer.alloc(length, "a") });
 const text = (length: number): ServerPart => ({ kind: "text", octets: Buffer.alloc(length, "a") });
 
@@ -101,6 +110,44 @@ describe("assembleBody", () => {
     const plain = read([text(3_000_000)]);
     expect([plain.text?.length, plain.truncated]).toEqual([1_000_000, ["text"]]);
     expect(plain.htmlTruncated).toBe(false);
+  });
+
+  describe.each(["quoted-printable", "base64"])("of text in another script, in %s", (encoding) => {
+    const cyrillic = (kind: TextPart["kind"], length: number): ServerPart =>
+      encoded(kind, Buffer.alloc(length, "я"), encoding);
+
+    test("vector 20: leaves exactly the cap alone and cuts one byte more", () => {
+      const whole = "я".repeat(CAP / 2);
+      const exact = read([cyrillic("html", CAP)]);
+      expect(exact.html === whole).toBe(true);
+      expect([exact.htmlTruncated, exact.truncated]).toEqual([false, []]);
+      const over = read([encoded("html", Buffer.from(`${whole}a`), encoding)]);
+      expect(over.html === whole).toBe(true);
+      expect([over.htmlTruncated, over.truncated]).toEqual([true, ["html"]]);
+    });
+
+    test("vector 21: counts the cap over all parts and reports it once", () => {
+      const body = read([600_000, 600_000, 600_000].map((length) => cyrillic("html", length)));
+      expect(body.html === `${"я".repeat(300_000)}\n${"я".repeat(200_000)}`).toBe(true);
+      expect(body.truncated).toEqual(["html"]);
+      const fits = read([500_000, 500_000].map((length) => cyrillic("html", length)));
+      expect([fits.html?.length, fits.truncated]).toEqual([CAP / 2 + 1, []]);
+    });
+
+    test("vectors 22 and 23: drops a character cut in two, and what stands behind the cap", () => {
+      const bytes = Buffer.from(`a${"я".repeat(CAP / 2)} https://wetransfer.com/x`);
+      const body = read([encoded("html", bytes, encoding)]);
+      expect(body.html === `a${"я".repeat(CAP / 2 - 1)}`).toBe(true);
+      expect(body.truncated).toEqual(["html"]);
+    });
+
+    test("vector 24: caps plain text like HTML", () => {
+      const exact = read([cyrillic("text", CAP)]);
+      expect([exact.text?.length, exact.truncated]).toEqual([CAP / 2, []]);
+      const plain = read([cyrillic("text", 3_000_000)]);
+      expect([plain.text?.length, plain.truncated]).toEqual([CAP / 2, ["text"]]);
+      expect(plain.htmlTruncated).toBe(false);
+    });
   });
 
   test("joins the parts of a kind by a newline that no cap counts", () => {
@@ -163,21 +210,21 @@ describe("moreRanges", () => {
 
   test("reads base64 of exactly the cap whole, and one byte more not", () => {
     const base64 = (length: number): ServerPart => {
-      const encoded = Buffer.alloc(length, "a").toString("base64").replace(/.{76}/g, "$&\r\n");
-      return { kind: "html", octets: Buffer.from(encoded), encoding: "base64" };
+      const lines = Buffer.alloc(length, "a").toString("base64").replace(/.{76}/g, "$&\r\n");
+      return { kind: "html", octets: Buffer.from(lines), encoding: "base64" };
     };
     expect(read([base64(CAP)])).toMatchObject({ html: "a".repeat(CAP), truncated: [] });
     expect(read([base64(CAP + 1)])).toMatchObject({ html: "a".repeat(CAP), truncated: ["html"] });
   });
 
-  test("stops at 2.2 octets per byte of the cap when nothing comes out of them", () => {
-    for (const [fill, encoding] of [
-      ["=\r\n", "quoted-printable"],
-      [" ", "base64"],
+  test("stops at what its encoding may cost when nothing comes out of the octets", () => {
+    for (const [fill, encoding, mostBytes] of [
+      ["=\r\n", "quoted-printable", 3_200_000],
+      [" ", "base64", 2_200_000],
     ] as const) {
       const octets = Buffer.alloc(5_000_000, fill);
       const body = read([{ kind: "html", octets, encoding }]);
-      expect(body.wireBytes).toBeLessThanOrEqual(2_200_000);
+      expect(body.wireBytes).toBeLessThanOrEqual(mostBytes);
       expect(body.truncated).toEqual(["html"]);
     }
   });

@@ -3,7 +3,7 @@
 // is never asked for. Pure; the orchestrator calls it between fetches.
 import type { Limits } from "../core/limits.ts";
 import type { Truncation } from "../core/message.ts";
-import { decodeBytes, decodeText, encodedBytesFor } from "./decode.ts";
+import { decodeBytes, decodeText, encodedBytesFor, mostEncodedPerDecoded } from "./decode.ts";
 import type { FetchPlan, TextPart } from "./fetch-plan.ts";
 import type { PartRange } from "./session.ts";
 
@@ -30,12 +30,6 @@ const SMALLEST_ASK_BYTES = 16 * 1024;
 /** So that a part which decodes to nothing does not cost a round trip per handful of octets. */
 const SMALLEST_CONTINUATION_BYTES = 64 * 1024;
 
-/**
- * Octets of one kind that may cross the wire per decoded byte of its cap. base64 and ordinary
- * quoted-printable need far less; a long text that is nothing but escapes is cut before its cap.
- */
-const ENCODED_PER_DECODED = 2.2;
-
 const capOf = (kind: TextPart["kind"], limits: Limits): number =>
   kind === "html" ? limits.maxHtmlBytes : limits.maxTextBytes;
 
@@ -52,8 +46,11 @@ const rangesOf = (
   const isOpen = ({ part }: TextPart): boolean => received.get(part)?.complete !== true;
   if (!parts.some(isOpen)) return [];
   const ranges: PartRange[] = [];
-  let budget = Math.max(Math.ceil(cap * ENCODED_PER_DECODED), SMALLEST_ASK_BYTES);
-  for (const { part } of parts) budget -= received.get(part)?.raw.length ?? 0;
+  // In decoded bytes, because what octets may cross the wire for each depends on the encoding.
+  let budget = Math.max(cap, SMALLEST_ASK_BYTES);
+  for (const { part, encoding } of parts) {
+    budget -= (received.get(part)?.raw.length ?? 0) / mostEncodedPerDecoded(encoding);
+  }
   let room = cap;
   for (const textPart of parts) {
     const { part, encoding, sizeBytes } = textPart;
@@ -66,13 +63,14 @@ const rangesOf = (
     const enough = encodedBytesFor(encoding, room + 1);
     const atLeast = offsetBytes > 0 ? SMALLEST_CONTINUATION_BYTES : 1;
     const whole = offsetBytes > 0 ? CHUNK_BYTES : roomFor(sizeBytes);
-    const lengthBytes = Math.min(Math.max(enough, atLeast), whole, budget, CHUNK_BYTES);
+    const affordable = Math.floor(budget * mostEncodedPerDecoded(encoding));
+    const lengthBytes = Math.min(Math.max(enough, atLeast), whole, affordable, CHUNK_BYTES);
     if (lengthBytes <= 0) break;
     ranges.push({ part, offsetBytes, lengthBytes });
     const expectedBytes = Math.max(sizeBytes - offsetBytes, 0);
     // Parts behind one that may go on are left for later: it has the first claim on the room.
     if (expectedBytes >= lengthBytes) break;
-    budget -= expectedBytes;
+    budget -= expectedBytes / mostEncodedPerDecoded(encoding);
     room -= expectedBytes;
     if (room < 0) break;
   }
@@ -82,7 +80,8 @@ const rangesOf = (
 /**
  * The next pieces to fetch: of parts that decoded to less than the caps allow, or that did not fit
  * into an earlier round. Empty when the caps are reached or there is no more. Each piece is at most
- * 1 MiB, and a kind costs about 2.2 octets per byte of its cap at most.
+ * 1 MiB, and a kind costs at most about 3.2 octets per byte of its cap in quoted-printable, 2.2 in
+ * other encodings.
  */
 export const moreRanges = (
   plan: FetchPlan,

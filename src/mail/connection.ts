@@ -19,7 +19,10 @@ export interface ReadingDeadline {
 
 /** The connection of one mailbox. */
 export interface Connection {
-  /** The open session; opens one when there is none. Rejects with `MailError`. */
+  /**
+   * The open session, or the one being opened; opens one when there is neither. Rejects with
+   * `MailError`, and with an `AbortError` when it was ended while it was being opened.
+   */
   session(): Promise<MailSession>;
   /** Runs one command within its deadline; past it the session is destroyed (`DeadlineError`). */
   command<T>(
@@ -36,7 +39,7 @@ export interface Connection {
   bytesRead(): number;
   /** Logs out politely, within a second. */
   close(): Promise<void>;
-  /** Ends the session now. */
+  /** Ends the session now, or the attempt to open one. */
   destroy(): void;
 }
 
@@ -69,20 +72,48 @@ const waitOn = async (
   }
 };
 
-/** A connection that opens sessions by `request`; `opened` is called after each success. */
-export const createConnection = (deps: {
+/** What a connection works with; `opened` is called after each success. */
+interface ConnectionDeps {
   clock: Clock;
   openSession: OpenSession;
   request: () => SessionRequest;
   opened: (session: MailSession) => void;
   /** Ends an attempt to connect at once. */
   stop: AbortSignal;
-}): Connection => {
+}
+
+/** Opens within the deadline and until `end` aborts; `keep` takes the session as soon as it is there. */
+const openInTime = async (
+  { clock, openSession, request, stop }: ConnectionDeps,
+  end: AbortSignal,
+  keep: (session: MailSession) => void,
+): Promise<MailSession> => {
+  const signal = AbortSignal.any([stop, end]);
+  const bounds = { ms: OPEN_TIMEOUT_MS, what: "connecting", signal };
+  try {
+    return await withDeadline(clock, bounds, async (given) => {
+      const made = await openSession(request(), given);
+      // After its end nobody waits for it any more, and the next one may be there already.
+      if (given.aborted) made.destroy();
+      else keep(made);
+      return made;
+    });
+  } catch (error) {
+    if (error instanceof DeadlineError) throw new MailError("unreachable", "ETIMEDOUT");
+    throw error;
+  }
+};
+
+/** A connection that opens sessions by `request`. */
+export const createConnection = (deps: ConnectionDeps): Connection => {
   const { clock } = deps;
   let open: MailSession | null = null;
+  let opening: { session: Promise<MailSession>; end: AbortController } | null = null;
   let bytesBefore = 0;
 
   const forget = (): MailSession | null => {
+    opening?.end.abort(new DOMException("the connection was given up", "AbortError"));
+    opening = null;
     const session = open;
     bytesBefore += session?.bytesRead() ?? 0;
     open = null;
@@ -91,18 +122,24 @@ export const createConnection = (deps: {
 
   const destroy = (): void => forget()?.destroy();
 
-  const session = async (): Promise<MailSession> => {
-    if (open !== null) return open;
-    const bounds = { ms: OPEN_TIMEOUT_MS, what: "connecting", signal: deps.stop };
-    const made = await withDeadline(clock, bounds, (signal) =>
-      deps.openSession(deps.request(), signal),
-    ).catch((error: unknown) => {
-      if (error instanceof DeadlineError) throw new MailError("unreachable", "ETIMEDOUT");
-      throw error;
-    });
-    open = made;
-    deps.opened(made);
-    return made;
+  const connect = async (end: AbortController): Promise<MailSession> => {
+    try {
+      return await openInTime(deps, end.signal, (made) => {
+        open = made;
+        deps.opened(made);
+      });
+    } finally {
+      if (opening?.end === end) opening = null;
+    }
+  };
+
+  const session = (): Promise<MailSession> => {
+    if (open !== null) return Promise.resolve(open);
+    if (opening === null) {
+      const end = new AbortController();
+      opening = { end, session: connect(end) };
+    }
+    return opening.session;
   };
 
   /** Runs on the session; one that is over is destroyed, and the next call opens another. */

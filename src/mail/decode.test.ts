@@ -151,6 +151,17 @@ describe("decodeText", () => {
     expect(decodeText(ascii("\x1b$B$3$s\x1b$"), "iso-2022-jp", true)).toBe("こん");
   });
 
+  test("decodes cut text too that is shorter than what tells its byte order", () => {
+    for (const charset of ["utf-16", "utf-16be", "utf-32"]) {
+      const bytes = iconv.encode("abc", charset, { addBOM: true });
+      expect(decodeText(bytes, charset, true)).toBe("abc");
+      expect(decodeText(bytes.subarray(0, -1), charset, true)).toBe("ab");
+    }
+    const surrogates = iconv.encode("ab🦊", "utf-16", { addBOM: true });
+    expect(decodeText(surrogates.subarray(0, -2), "utf-16", true)).toBe("ab");
+    expect(decodeText(Uint8Array.of(0x61), "utf-16", true)).toBe("");
+  });
+
   test("makes well-formed text without NUL of anything", () => {
     expect(decodeText(ascii("a\0b"), "utf-8")).toBe("ab");
     expect(decodeText(Uint8Array.of(0x00, 0xd8, 0x61, 0x00), "utf-16le")).toBe("\ufffda");

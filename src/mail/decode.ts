@@ -17,8 +17,12 @@ const [TAB, LF, CR, SPACE, EQUALS] = [9, 10, 13, 32, 61] as const;
 
 const UU_LABELS = new Set(["x-uuencode", "uuencode", "x-uue", "uue"]);
 
-/** Ordinary text in quoted-printable; one that is nothing but escapes takes three octets a byte. */
+/** Ordinary text in quoted-printable. */
 const QUOTED_PRINTABLE_USUAL = 1.2;
+/** Quoted-printable that is nothing but escapes, as for every script but Latin, with its line ends. */
+const QUOTED_PRINTABLE_MOST = 3.2;
+/** base64 takes 1.37 octets a byte, uuencode 1.4; the rest is for blanks and for lines that are short. */
+const OTHERS_MOST = 2.2;
 
 const linesFor = (line: { bytes: number; octets: number }, decodedBytes: number): number =>
   Math.ceil(decodedBytes / line.bytes) * line.octets + SLACK_OCTETS;
@@ -32,6 +36,10 @@ export const encodedBytesFor = (encoding: string, decodedBytes: number): number 
   }
   return decodedBytes;
 };
+
+/** How many octets a decoded byte may cost at most; text that costs more is not read to its end. */
+export const mostEncodedPerDecoded = (encoding: string): number =>
+  encoding === "quoted-printable" ? QUOTED_PRINTABLE_MOST : OTHERS_MOST;
 
 /** The same octets as a Buffer, without a copy. */
 const asBuffer = (bytes: Uint8Array): Buffer =>
@@ -187,8 +195,11 @@ const decodeCharset = (bytes: Uint8Array, charset: string, cut: boolean): string
   if (isUtf8 || !isUsable(name)) return decodeUtf8(bytes, cut);
   const decoder = iconv.getDecoder(name);
   const text = decoder.write(asBuffer(bytes));
-  // What the decoder holds back at a cut is half a character, and so is a high surrogate.
-  return cut ? text.replace(/[\ud800-\udbff]$/, "") : text + (decoder.end() ?? "");
+  if (!cut) return text + (decoder.end() ?? "");
+  // Of short UTF-16 and UTF-32 all is held back, until their byte order would show.
+  const whole = text === "" ? (decoder.end() ?? "").replace(/\ufffd$/, "") : text;
+  // What else the decoder holds back is half a character, and so is a high surrogate.
+  return whole.replace(/[\ud800-\udbff]$/, "");
 };
 
 /**

@@ -1,7 +1,7 @@
 // From a message's structure to what is fetched of it: the text parts, in order, and a list of
 // everything else. Pure, iterative, and bounded whatever the structure is; the orchestrator calls it
 // once a message, before anything of the body is read.
-import type { Limits } from "../core/limits.ts";
+import { type Limits, capText } from "../core/limits.ts";
 import type { Attachment, BodyNode, Truncation } from "../core/message.ts";
 
 /** A part whose text becomes part of the message. */
@@ -29,13 +29,6 @@ const KINDS: ReadonlyMap<string, TextPart["kind"]> = new Map([
   ["text/plain", "text"],
   ["text/html", "html"],
 ]);
-
-/** The first `max` code points of `text`, in well-formed Unicode. */
-const capChars = (text: string, max: number): string => {
-  // A code point is at most two units: the cut keeps the spread small whatever came in.
-  const capped = text.length <= max ? text : [...text.slice(0, max * 2)].slice(0, max).join("");
-  return capped.toWellFormed();
-};
 
 /** The leaves in the order of the message, within the limits; `cut` when some were not looked at. */
 const leavesOf = (
@@ -73,7 +66,7 @@ export const planFetch = (structure: BodyNode, limits: Limits): FetchPlan => {
 
   const cap = <T extends string | null>(text: T): T | string => {
     if (text === null) return text;
-    const capped = capChars(text, limits.maxNameChars);
+    const capped = capText(text, limits.maxNameChars);
     if (capped.length < text.length) truncated.add("names");
     return capped;
   };

@@ -1,7 +1,9 @@
-// Envelopes out of raw headers: well-formed ones, hostile ones, and ones that were cut.
+// Envelopes out of raw headers: well-formed ones, hostile ones, and ones that were cut. And what a
+// header mends of an envelope that the server told: only text that is garbled, never who sent it.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { envelopeFromHeader } from "./header-envelope.ts";
+import type { Envelope } from "../core/message.ts";
+import { envelopeFromHeader, isGarbled, repairEnvelope } from "./header-envelope.ts";
 
 const envelopeOf = (...lines: string[]): ReturnType<typeof envelopeFromHeader> =>
   envelopeFromHeader(Buffer.from(lines.join("\r\n")));
@@ -73,6 +75,24 @@ describe("envelopeFromHeader", () => {
     for (const from of froms) expect(envelopeOf(`From: ${from}`).from[0]?.address).toBe(attacker);
   });
 
+  test("takes the last of several angles, which no display name can stand before", () => {
+    const { from } = envelopeOf("From: Boss <ok@corp.com> <attacker@evil.com>, b@x.org");
+    expect(from.map(({ address }) => address)).toEqual(["attacker@evil.com", "b@x.org"]);
+  });
+
+  test("reads bare octets of an encoded word in the charset of the word", () => {
+    const raw = Buffer.from("Subject: =?iso-8859-2?Q?Ko\u00b3o_=B3?= \u00e9t\u00e9", "latin1");
+    expect(envelopeFromHeader(raw).subject).toBe("Koło ł été");
+  });
+
+  test("reads a header of nothing but signs to its end, and no further than 64 KiB", () => {
+    const signs = "@".repeat(60_000);
+    expect(envelopeOf(`From: ${signs} x`).from).toEqual([{ name: `${signs} x`, address: null }]);
+    for (const text of ["@", "@x", "x@"])
+      expect(envelopeOf(`From: ${text}`).from[0]?.address).toBeNull();
+    expect(envelopeOf(`X: ${"x".repeat(64 * 1024)}`, "Subject: behind").subject).toBeNull();
+  });
+
   test("takes the first of a header that stands there twice, and bare 8-bit text", () => {
     const { from, subject } = envelopeOf("From: a@x.org", "From: b@x.org", "Subject: été");
     expect([from[0]?.address, subject]).toEqual(["a@x.org", "été"]);
@@ -104,5 +124,69 @@ describe("envelopeFromHeader", () => {
         }
       }),
     );
+  });
+});
+
+describe("repairEnvelope", () => {
+  const BAD = "\ufffd";
+  const told = (parts: Partial<Envelope>): Envelope => ({ ...EMPTY, ...parts });
+  const repaired = (envelope: Envelope, lines: readonly string[], cut = false): Envelope =>
+    repairEnvelope(envelope, Buffer.from(lines.join("\r\n"), "latin1"), cut);
+
+  test("takes garbled text from the header and everything else from the server", () => {
+    const envelope = told({
+      ...{ messageId: "<told@x>", date: "2024-01-01T00:00:00.000Z", subject: `Caf${BAD}` },
+      from: [{ name: `Fr${BAD}sche`, address: `${BAD}@told.org` }],
+      to: [
+        { name: "Ann", address: "a@x.org" },
+        { name: `J${BAD}rgen`, address: "J@x.org" },
+      ],
+    });
+    const header = ["Message-ID: <read@x>", "Date: Tue, 2 Jan 2024 00:00:00 +0000"];
+    const names = ["From: Fr\xf6sche <f@x.org>", "To: J\xfcrgen <j@x.org>, Bea <a@x.org>, c@x.org"];
+    expect(repaired(envelope, [...header, ...names, "Subject: Caf\xe9", "Cc: c@x.org"])).toEqual({
+      ...envelope,
+      subject: "Café",
+      from: [{ name: "Frösche", address: `${BAD}@told.org` }],
+      to: [
+        { name: "Ann", address: "a@x.org" },
+        { name: "Jürgen", address: "J@x.org" },
+      ],
+    });
+  });
+
+  test("keeps what the server told where the header has nothing that is surely the same", () => {
+    const envelope = told({
+      subject: `Caf${BAD}`,
+      from: [{ name: `Fr${BAD}sche`, address: "f@x.org" }],
+      cc: [{ name: `J${BAD}rgen`, address: null }],
+    });
+    expect(repaired(envelope, ["X-Other: 1"])).toEqual(envelope);
+    const others = ["From: A <a@x.org>, B <b@x.org>", "Cc: a@x.org"];
+    expect(repaired(envelope, others)).toEqual(envelope);
+  });
+
+  test("gives names that share an address each its own", () => {
+    const to = ["a", "b"].map((name) => ({ name: `${name}${BAD}`, address: "x@y.z" }));
+    const names = repaired(told({ to }), ["To: a\xe9 <x@y.z>, b\xe9 <x@y.z>"]).to;
+    expect(names.map(({ name }) => name)).toEqual(["aé", "bé"]);
+  });
+
+  test("does not take half a header that a cut has left", () => {
+    const envelope = told({ subject: `Caf${BAD} au lait` });
+    for (const lines of [["Subject: Caf\xe9"], ["Subject: Caf\xe9", " au la"], ["Sub"]]) {
+      expect(repaired(envelope, ["From: a@x.org", ...lines], true)).toEqual(envelope);
+      expect(repaired(envelope, lines, true)).toEqual(envelope);
+    }
+    const whole = ["Subject: Caf\xe9", " au lait", "From: a@x"];
+    expect(repaired(envelope, whole, true).subject).toBe("Café au lait");
+  });
+
+  test("is asked for when text is garbled, and not for an address that is", () => {
+    expect(isGarbled(told({ subject: `Caf${BAD}` }))).toBe(true);
+    expect(isGarbled(told({ subject: "Frï¿½sche" }))).toBe(true);
+    expect(isGarbled(told({ cc: [{ name: BAD, address: null }] }))).toBe(true);
+    const fine = { name: "Frösche", address: `${BAD}@x` };
+    expect(isGarbled(told({ subject: "Café", from: [fine] }))).toBe(false);
   });
 });

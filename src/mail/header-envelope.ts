@@ -1,15 +1,29 @@
 // An envelope out of the first octets of a header, for messages whose ENVELOPE the server or the
-// library could not give. Tolerant throughout: whatever cannot be read becomes null or an empty list.
-// The orchestrator calls it for reduced events.
+// library could not give, or gave with some of its text lost. Tolerant throughout: whatever cannot be
+// read becomes null or an empty list. The orchestrator calls it for reduced events, the session adapter
+// to repair what bare octets of an old charset have garbled.
 import libmime from "libmime";
 import { isoFromMs, numberFromDay } from "../core/calendar.ts";
 import type { Address, Envelope } from "../core/message.ts";
 import { decodeText } from "./decode.ts";
 
+/** Of a header at most this much is read: encoded words take up to two milliseconds a KiB. */
+const MAX_HEADER_BYTES = 64 * 1024;
+
+/** Octets that stand bare in a quoted encoded word become escapes: they are in the word's charset. */
+const withEscapedWords = (raw: Uint8Array): Buffer => {
+  const text = Buffer.from(raw).toString("latin1");
+  const escaped = text.replace(/=\?[^?\s]+\?q\?[^?]*\?=/gi, (word) =>
+    word.replace(/[\x80-\xff]/g, (octet) => `=${octet.charCodeAt(0).toString(16).toUpperCase()}`),
+  );
+  return Buffer.from(escaped, "latin1");
+};
+
 /** First value of each header, unfolded, names in lower case (RFC 5322 section 2.2). */
 const headersOf = (raw: Uint8Array): ReadonlyMap<string, string> => {
   const headers = new Map<string, string>();
-  const head = decodeText(raw, "utf-8", true).split(/(?:^|\r?\n)\r?\n/, 1)[0] ?? "";
+  const bytes = withEscapedWords(raw.subarray(0, MAX_HEADER_BYTES));
+  const head = decodeText(bytes, "utf-8", true).split(/(?:^|\r?\n)\r?\n/, 1)[0] ?? "";
   for (const line of head.replace(/\r?\n[ \t]+/g, " ").split(/\r?\n/)) {
     const colon = line.indexOf(":");
     const name = line.slice(0, Math.max(colon, 0)).trim().toLowerCase();
@@ -27,9 +41,12 @@ interface AddressDraft {
   comment: string;
 }
 
+/** One "@" or more between other characters and no blank; no pattern, which would try every "@". */
+const isAddress = (text: string): boolean => !/\s/.test(text) && text.slice(1, -1).includes("@");
+
 const finished = ({ words, angle, comment }: AddressDraft): Address | null => {
   const bare = words.replace(/\s+/g, " ").trim();
-  const isBareAddress = angle === null && /^\S+@\S+$/.test(bare);
+  const isBareAddress = angle === null && isAddress(bare);
   const address = (isBareAddress ? bare : (angle ?? "")).replace(/\s+/g, "");
   // Encoded words are decoded last, so that nothing they hide counts as an address.
   const name = decodeWords(isBareAddress || bare === "" ? comment : bare);
@@ -83,7 +100,8 @@ const addressesOf = (text: string | undefined): Address[] => {
     } else if (char === "<") {
       const found = text.indexOf(">", i);
       const end = found === -1 ? text.length : found;
-      draft.angle ??= text.slice(i + 1, end);
+      // Of several the last one counts: what stands before it is there to be taken for the sender.
+      draft.angle = text.slice(i + 1, end);
       i = end;
     } else if (char === "," || char === ";") close();
     else if (char === ":") draft = { ...empty };
@@ -157,5 +175,56 @@ export const envelopeFromHeader = (raw: Uint8Array): Envelope => {
     replyTo: orFrom(addressesOf(headers.get("reply-to"))),
     to: addressesOf(headers.get("to")),
     cc: addressesOf(headers.get("cc")),
+  };
+};
+
+/** What bare octets leave of a text taken for UTF-8; the second inside an encoded word of Latin-1. */
+const GARBLE = /\ufffd|\u00ef\u00bf\u00bd/;
+
+const isGarbledText = (text: string | null): text is string => text !== null && GARBLE.test(text);
+
+/**
+ * Was text of the envelope written in octets that the library could not read? It takes all of it for
+ * UTF-8, and what is none, as in old mail with bare Latin-1 in its subject, is lost to it.
+ */
+export const isGarbled = ({ subject, from, sender, replyTo, to, cc }: Envelope): boolean =>
+  [subject, ...[from, sender, replyTo, to, cc].flat().map(({ name }) => name)].some(isGarbledText);
+
+/** `raw` without its last header, of which a cut may have taken the end. */
+const withoutLast = (raw: Uint8Array): Uint8Array => {
+  const isStart = (octet: number | undefined): boolean =>
+    octet !== undefined && !/\s/.test(String.fromCharCode(octet));
+  let end = raw.length;
+  do end = raw.lastIndexOf(0x0a, end - 1);
+  while (end > 0 && !isStart(raw[end + 1]));
+  return raw.subarray(0, Math.max(end, 0));
+};
+
+const repairedNames = (told: readonly Address[], read: readonly Address[]): readonly Address[] =>
+  told.map((entry, index) => {
+    if (!isGarbledText(entry.name)) return entry;
+    const isSame = ({ address }: Address): boolean =>
+      address !== null && address.toLowerCase() === entry.address?.toLowerCase();
+    const there = told.length === read.length ? read[index] : undefined;
+    const found = there !== undefined && isSame(there) ? there : (read.find(isSame) ?? there);
+    return { ...entry, name: found?.name ?? entry.name };
+  });
+
+/**
+ * The server's envelope with its garbled subject and names read from the header instead, each only
+ * where the header has it. A name is found by its address, else by its place in a list of the same
+ * length. Everything else stays as the server told it: who sent a message decides what becomes of it,
+ * and is never read here. `cut` says that `raw` is not the whole header.
+ */
+export const repairEnvelope = (told: Envelope, raw: Uint8Array, cut: boolean): Envelope => {
+  const read = envelopeFromHeader(cut ? withoutLast(raw) : raw);
+  return {
+    ...told,
+    subject: isGarbledText(told.subject) ? (read.subject ?? told.subject) : told.subject,
+    from: repairedNames(told.from, read.from),
+    sender: repairedNames(told.sender, read.sender),
+    replyTo: repairedNames(told.replyTo, read.replyTo),
+    to: repairedNames(told.to, read.to),
+    cc: repairedNames(told.cc, read.cc),
   };
 };

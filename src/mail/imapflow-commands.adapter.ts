@@ -5,6 +5,34 @@ import type { FetchMessageObject, FetchQueryObject, ImapFlow } from "imapflow";
 import { MailError } from "../core/errors.ts";
 import { sequenceSet, type UidSet } from "../core/uid-set.ts";
 
+/** How large a literal and a whole response may be, under imapflow's own names. */
+interface ResponseLimits {
+  maxLiteralSize: number;
+  maxResponseSize: number;
+}
+
+/** A SEARCH reply of 20,000 UIDs and whatever else is no FETCH. */
+export const USUAL_LIMITS: ResponseLimits = {
+  maxLiteralSize: 64 * 1024,
+  maxResponseSize: 512 * 1024,
+};
+
+/**
+ * What a stranger may make us decode in one go: imapflow decodes every subject and name before it hands
+ * over a row, and encoded words of the slowest charsets take two milliseconds a KiB. Enough for more than
+ * a thousand recipients; what needs more ends the connection and is read as far as its header goes.
+ */
+export const METADATA_LIMITS: ResponseLimits = {
+  maxLiteralSize: 64 * 1024,
+  maxResponseSize: 96 * 1024,
+};
+
+/** Pieces of a body are not looked at by imapflow; these bound memory. */
+export const PIECES_LIMITS: ResponseLimits = {
+  maxLiteralSize: 4 * 1024 * 1024,
+  maxResponseSize: 8 * 1024 * 1024,
+};
+
 /** Ranges in one command line: 200 of at most 22 characters, where servers allow 8,000. */
 const RANGES_PER_COMMAND = 200;
 
@@ -160,8 +188,8 @@ export const commandSets = (set: UidSet): UidSet[] => {
 
 /** How the session adapter talks to its client. */
 export interface Commands {
-  /** Runs `command` after those before it, whatever became of them. */
-  inOrder<T>(command: () => Promise<T>): Promise<T>;
+  /** Runs `command` after those before it, whatever became of them; its responses keep to `limits`. */
+  inOrder<T>(command: () => Promise<T>, limits?: ResponseLimits): Promise<T>;
   /** One imapflow call; where imapflow tells a refusal by `false`, that is a failure too. */
   call<T>(command: () => Promise<T | false | undefined>): Promise<T>;
   /** The rows of a UID FETCH as they arrive. No command may be awaited between two rows. */
@@ -185,9 +213,15 @@ export const createCommands = (client: ImapFlow, watch: Watch): Commands => {
     return failure;
   };
 
-  const inOrder: Commands["inOrder"] = (command) => {
+  // imapflow's stream reads its limits whenever it measures something; its types do not tell of it.
+  const { streamer } = client as unknown as { streamer: ResponseLimits };
+
+  const inOrder: Commands["inOrder"] = (command, limits = USUAL_LIMITS) => {
     ordered += 1;
-    const result = last.then(command);
+    const result = last.then(() => {
+      Object.assign(streamer, limits);
+      return command();
+    });
     last = result.catch(() => {});
     return result;
   };

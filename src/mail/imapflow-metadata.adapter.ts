@@ -18,6 +18,9 @@ const MAX_DEPTH = 200;
 /** Of one header at most this much is decoded. */
 const MAX_HEADER_CHARS = 16_384;
 
+/** Of all headers together at most this much is looked at, in whatever form the server sends them. */
+const MAX_HEADERS_BYTES = 64 * 1024;
+
 const textOrNull = (value: string | undefined): string | null =>
   value === undefined || value === "" ? null : value;
 
@@ -25,9 +28,14 @@ const textOrNull = (value: string | undefined): string | null =>
 const placeholder = (address: string): boolean =>
   address.endsWith("@MISSING_DOMAIN") || address.startsWith("MISSING_MAILBOX@");
 
+/** imapflow gives the name of a group ("undisclosed-recipients:;") an empty address: nobody's. */
+const isGroup = ({ address }: MessageAddressObject): boolean => address === "";
+
 const addresses = (list: readonly MessageAddressObject[] | undefined): Address[] =>
-  (list ?? []).map(({ name, address }) => {
-    const given = textOrNull(address);
+  (list ?? []).flatMap((entry) => {
+    if (isGroup(entry)) return [];
+    const { name } = entry;
+    const given = textOrNull(entry.address);
     if (given === null || !placeholder(given)) return { name: textOrNull(name), address: given };
     const [mailbox] = given.split("@MISSING_DOMAIN");
     return {
@@ -84,14 +92,19 @@ const structureOf = (root: MessageStructureObject): BodyNode => {
   return top;
 };
 
-/** The headers of a block, names in lower case, values as they stand but for folding and length. */
-const headersOf = (block: Buffer | undefined): Map<string, string[]> => {
+/** The `wanted` headers of a block, names in lower case, values as they stand but for folding and length. */
+const headersOf = (
+  block: Buffer | undefined,
+  wanted: (name: string) => boolean,
+): Map<string, string[]> => {
   const found = new Map<string, string[]>();
-  const lines = (block?.toString("utf8") ?? "").replaceAll(/\r?\n(?=[ \t])/g, "").split(/\r?\n/);
+  const text = block?.subarray(0, MAX_HEADERS_BYTES).toString("utf8") ?? "";
+  const lines = text.replaceAll(/\r?\n(?=[ \t])/g, "").split(/\r?\n/);
   for (const line of lines) {
     const colon = line.indexOf(":");
     if (colon <= 0) continue;
     const name = line.slice(0, colon).trim().toLowerCase();
+    if (!wanted(name)) continue;
     const value = line
       .slice(colon + 1)
       .trim()
@@ -121,7 +134,7 @@ export const metadataOf = (
 ): MessageMetadata | null => {
   const receivedMs = internalDateMs(row);
   if (!Number.isSafeInteger(row.uid) || receivedMs === null || row.size === undefined) return null;
-  const headers = headersOf(row.headers);
+  const headers = headersOf(row.headers, (name) => name === "date" || wanted.has(name));
   const date = headers.get("date")?.[0];
   return {
     uid: row.uid,
@@ -135,17 +148,6 @@ export const metadataOf = (
         .map(([name, values]) => [name, values.map((value) => libmime.decodeWords(value))]),
     ),
   };
-};
-
-/**
- * Was the envelope written in octets that imapflow cannot read? It takes every text for UTF-8, and what
- * is none, as in old mail with bare Latin-1 in its subject, becomes U+FFFD.
- */
-export const isGarbled = ({ envelope }: MessageMetadata): boolean => {
-  if (envelope === null) return false;
-  const { subject, from, sender, replyTo, to, cc } = envelope;
-  const names = [from, sender, replyTo, to, cc].flat().map(({ name }) => name);
-  return [subject, ...names].some((text) => text?.includes("\ufffd"));
 };
 
 /** A row that was asked for date, size and the start of the header; null when it is no answer. */

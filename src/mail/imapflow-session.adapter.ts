@@ -7,9 +7,12 @@ import { MailError } from "../core/errors.ts";
 import type { MessageMetadata } from "../core/message.ts";
 import type { ImapSettings } from "../core/settings.ts";
 import { sequenceSet, uidSetOf } from "../core/uid-set.ts";
-import { envelopeFromHeader } from "./header-envelope.ts";
+import { envelopeFromHeader, isGarbled, repairEnvelope } from "./header-envelope.ts";
 import {
   type Commands,
+  METADATA_LIMITS,
+  PIECES_LIMITS,
+  USUAL_LIMITS,
   commandSets,
   connectError,
   createCommands,
@@ -17,7 +20,7 @@ import {
   type Watch,
   watchClient,
 } from "./imapflow-commands.adapter.ts";
-import { bareMessageOf, isGarbled, metadataOf } from "./imapflow-metadata.adapter.ts";
+import { bareMessageOf, metadataOf } from "./imapflow-metadata.adapter.ts";
 import type {
   BareMessage,
   FolderState,
@@ -27,10 +30,8 @@ import type {
   PartsRequest,
 } from "./session.ts";
 
-/** One line without a literal; an ENVELOPE or BODYSTRUCTURE that is longer ends the connection. */
+/** One line without a literal; what is longer ends the connection. */
 const MAX_LINE_BYTES = 256 * 1024;
-const MAX_LITERAL_BYTES = 4 * 1024 * 1024;
-const MAX_RESPONSE_BYTES = 8 * 1024 * 1024;
 
 /** UIDs that one SEARCH reply may hold: eleven characters each stay below the longest line. */
 const SEARCH_WINDOW = 20_000;
@@ -57,8 +58,7 @@ const clientOptions = (imap: ImapSettings, clientVersion: string): ImapFlowOptio
   disableCompression: true,
   disableIMAP4rev2: true,
   maxLineLength: MAX_LINE_BYTES,
-  maxLiteralSize: MAX_LITERAL_BYTES,
-  maxResponseSize: MAX_RESPONSE_BYTES,
+  ...USUAL_LIMITS,
   maxLockHoldTime: false,
   connectionTimeout: 30_000,
   greetingTimeout: 30_000,
@@ -185,8 +185,8 @@ const groupByWish = (requests: readonly PartsRequest[]) => {
   return [...groups.values()];
 };
 
-/** So much of a header is read to repair an envelope. */
-const REPAIR_BYTES = 16_384;
+/** So much of a header is read where it stands in for the server's envelope. */
+const HEADER_BYTES = 60 * 1024;
 
 /** Date, size and the first `maxBytes` of the header of each message that is still there. */
 const readBare = async (
@@ -204,6 +204,23 @@ const readBare = async (
   return found;
 };
 
+/** Metadata of one message without its ENVELOPE, which may be longer than anybody can take. */
+const createSuspectReader =
+  (commands: Commands): MailSession["fetchSuspect"] =>
+  (uid, headers) =>
+    commands.inOrder(async () => {
+      const wanted = new Set(headers.map((name) => name.toLowerCase()));
+      const bodyParts = [{ key: "HEADER", start: 0, maxLength: HEADER_BYTES }];
+      const query = { bodyStructure: true, internalDate: true, size: true, bodyParts };
+      let found: MessageMetadata | null = null;
+      for await (const row of commands.rows([[uid, uid]], query)) {
+        const metadata = row.uid === uid ? metadataOf(row, wanted) : null;
+        if (metadata === null || !row.headers) continue;
+        found = { ...metadata, envelope: envelopeFromHeader(row.headers) };
+      }
+      return found;
+    }, METADATA_LIMITS);
+
 /** The reading half of a session. */
 const createReader = (commands: Commands) => {
   const fetchMetadata: MailSession["fetchMetadata"] = (uids, headers) =>
@@ -219,15 +236,17 @@ const createReader = (commands: Commands) => {
         const metadata = metadataOf(row, wanted);
         if (metadata !== null) found.set(metadata.uid, metadata);
       }
-      const garbled = [...found.values()].filter(isGarbled).map(({ uid }) => uid);
-      for (const [uid, { header }] of await readBare(commands, garbled, REPAIR_BYTES)) {
+      const garbled = [...found.values()].flatMap(({ uid, envelope }) =>
+        envelope !== null && isGarbled(envelope) ? [uid] : [],
+      );
+      for (const [uid, { header }] of await readBare(commands, garbled, HEADER_BYTES)) {
         const metadata = found.get(uid);
-        if (metadata !== undefined) {
-          found.set(uid, { ...metadata, envelope: envelopeFromHeader(header) });
-        }
+        if (metadata === undefined || metadata.envelope === null) continue;
+        const cut = header.length >= HEADER_BYTES;
+        found.set(uid, { ...metadata, envelope: repairEnvelope(metadata.envelope, header, cut) });
       }
       return uids.flatMap((uid) => found.get(uid) ?? []);
-    });
+    }, METADATA_LIMITS);
 
   const fetchHeader: MailSession["fetchHeader"] = (uid, maxBytes) =>
     commands.inOrder(async () => (await readBare(commands, [uid], maxBytes)).get(uid) ?? null);
@@ -257,9 +276,9 @@ const createReader = (commands: Commands) => {
           received(row.uid, parts);
         }
       }
-    });
+    }, PIECES_LIMITS);
 
-  return { fetchMetadata, fetchHeader, fetchParts };
+  return { fetchMetadata, fetchSuspect: createSuspectReader(commands), fetchHeader, fetchParts };
 };
 
 /** The writing half of a session: never a plain EXPUNGE, which would take everybody's deleted mail. */

@@ -65,6 +65,11 @@ export interface MailSession {
     headers: readonly string[],
   ): Promise<readonly MessageMetadata[]>;
   /**
+   * Metadata of a message that ended a connection before: its envelope is made from the header's first
+   * 60 KiB, because an ENVELOPE may be longer than anybody can take. Null when it is gone.
+   */
+  fetchSuspect(uid: number, headers: readonly string[]): Promise<MessageMetadata | null>;
+  /**
    * What can be had of a message whose ENVELOPE or BODYSTRUCTURE cannot: date, size and the first
    * `maxBytes` octets of the header (BODY.PEEK[HEADER]<0.n>); null when it is gone.
    */

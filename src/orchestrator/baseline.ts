@@ -12,7 +12,7 @@ import type { CursorRecord, TailEntry } from "../store/store.ts";
 import { commitSurely } from "./commit-outcomes.ts";
 import { tailHash } from "./deliver-message.ts";
 import type { FolderContext } from "./folder-context.ts";
-import { readBareMetadata, readMetadata } from "./read.ts";
+import { readMetadata } from "./read.ts";
 import { givenUpReason } from "./suspects.ts";
 
 /** Mail this much older than the newest known is not taken for new after a reset. */
@@ -29,15 +29,13 @@ const accountHash = ({ hmacKey, mailbox }: FolderContext): string =>
     .update(`${mailbox.imap.host.toLowerCase()}\0${mailbox.imap.user}`)
     .digest("base64url");
 
-/** The UIDs below UIDNEXT, or an error when the server's numbers cannot be used. */
-const usableFolder = (folder: FolderState): { uidvalidity: string; below: number } => {
-  if (folder.uidvalidity === "0" || folder.uidnext === null) {
-    throw new MailError("uidvalidity_invalid", "UIDVALIDITY", {
-      hint: "this server sends no usable UIDVALIDITY or UIDNEXT; the folder cannot be watched",
-    });
-  }
-  return { uidvalidity: folder.uidvalidity, below: folder.uidnext - 1 };
-};
+const isUsable = ({ uidvalidity, uidnext }: FolderState): boolean =>
+  uidvalidity !== "0" && uidnext !== null;
+
+const unusable = (): MailError =>
+  new MailError("uidvalidity_invalid", "UIDVALIDITY", {
+    hint: "this server sends no usable UIDVALIDITY or UIDNEXT; the folder cannot be watched",
+  });
 
 const everythingUpTo = (last: number): UidSet => uidSet([[1, last] satisfies UidRange]);
 
@@ -46,29 +44,28 @@ const inBatches = (uids: readonly number[]): number[][] =>
     uids.slice(index * BATCH, (index + 1) * BATCH),
   );
 
+/** Dates that could be read, and messages of which none could. */
+interface Dated {
+  rows: readonly MessageMetadata[];
+  unread: readonly number[];
+}
+
 /**
- * Metadata of those of `uids` that exist. What ended a connection before is read alone, and what does
- * so alone is known by the start of its header: one message must not keep the whole folder from its
- * baseline. Throws `SuspectError`; the next try is made with what this one taught.
+ * Reads the dates of `uids`. What ended a connection before is read alone; what is given up, or not
+ * shown, is `unread`: nobody knows how old it is, so the caller must not settle it. Throws
+ * `SuspectError`; the next try is made with what this one taught.
  */
-const readAllMetadata = async (
-  context: FolderContext,
-  uids: readonly number[],
-): Promise<readonly MessageMetadata[]> => {
+const readDates = async (context: FolderContext, uids: readonly number[]): Promise<Dated> => {
   const { memory } = context;
-  const found: MessageMetadata[] = [];
-  for (const uid of uids.filter((one) => memory.suspects.has(one))) {
-    if (givenUpReason(memory, uid) === null) {
-      found.push(...(await readMetadata(context, [uid], [])));
-    } else {
-      const bare = await readBareMetadata(context, uid);
-      if (bare !== null) found.push(bare);
-    }
+  const rows: MessageMetadata[] = [];
+  const isSuspect = (uid: number): boolean => memory.suspects.has(uid);
+  const alone = uids.filter((uid) => isSuspect(uid) && givenUpReason(memory, uid) === null);
+  const together = uids.filter((uid) => !isSuspect(uid));
+  for (const batch of [...alone.map((uid) => [uid]), ...inBatches(together)]) {
+    rows.push(...(await readMetadata(context, batch, [])));
   }
-  for (const batch of inBatches(uids.filter((uid) => !memory.suspects.has(uid)))) {
-    found.push(...(await readMetadata(context, batch, [])));
-  }
-  return found.toSorted((a, b) => a.uid - b.uid);
+  const dated = new Set(rows.map(({ uid }) => uid));
+  return { rows, unread: uids.filter((uid) => !dated.has(uid)) };
 };
 
 /** UIDs whose INTERNALDATE is at or after `fromMs`; SEARCH knows only days, so dates are read. */
@@ -76,8 +73,9 @@ const since = async (context: FolderContext, fromMs: number): Promise<readonly n
   const candidates = await context.connection.command("the search by date", (session) =>
     session.searchSince(fromMs),
   );
-  const rows = await readAllMetadata(context, candidates);
-  return rows.filter((row) => row.internalDateMs >= fromMs).map(({ uid }) => uid);
+  const { rows, unread } = await readDates(context, candidates);
+  const late = rows.filter((row) => row.internalDateMs >= fromMs).map(({ uid }) => uid);
+  return [...late, ...unread];
 };
 
 const startDateMs = (context: FolderContext, date: string): number => {
@@ -103,7 +101,8 @@ const startOf = async (
 
 const firstContact = async (context: FolderContext, folder: FolderState): Promise<void> => {
   const { mailbox, log, lease, memory } = context;
-  const { uidvalidity, below } = usableFolder(folder);
+  const { uidvalidity } = folder;
+  const below = (folder.uidnext ?? 1) - 1;
   const { settled, firstContactMs } = await startOf(context, mailbox.startFrom, below);
   const cursor: CursorRecord = {
     mailbox: mailbox.id,
@@ -167,18 +166,22 @@ export const matchTail = (
   return { matched, fresh, skipped };
 };
 
+/** Messages that may be new: with their hashes, or unread, which counts as new. */
 const candidatesSince = async (
   context: FolderContext,
   sinceMs: number,
-): Promise<readonly Candidate[]> => {
+): Promise<{ known: readonly Candidate[]; unread: readonly number[] }> => {
   const uids = await context.connection.command("the search after a reset", (session) =>
     sinceMs > 0 ? session.searchSince(sinceMs) : session.searchFrom(1),
   );
-  const rows = await readAllMetadata(context, uids);
-  return rows.map(({ uid, internalDateMs, sizeBytes, envelope }) => {
-    const messageId = envelope?.messageId ?? null;
-    return { uid, internalDateMs, hash: tailHash({ messageId, sizeBytes, internalDateMs }) };
-  });
+  const { rows, unread } = await readDates(context, uids);
+  const known = rows
+    .toSorted((a, b) => a.uid - b.uid)
+    .map(({ uid, internalDateMs, sizeBytes, envelope }) => {
+      const messageId = envelope?.messageId ?? null;
+      return { uid, internalDateMs, hash: tailHash({ messageId, sizeBytes, internalDateMs }) };
+    });
+  return { known, unread };
 };
 
 /** The folder was renumbered: match what we settled before, keep what is new for the next cycles. */
@@ -188,23 +191,24 @@ const reset = async (
   folder: FolderState,
 ): Promise<void> => {
   const { mailbox, log, lease, memory, metrics, store, clock } = context;
-  const { uidvalidity, below } = usableFolder(folder);
+  const { uidvalidity } = folder;
+  const below = (folder.uidnext ?? 1) - 1;
   const sameAccount = old.accountHash === accountHash(context);
   // A new name of the same server must not send everything again; mail of another account matches none.
   const tail = await store.readTail(mailbox.id, mailbox.folder);
   const floorMs = resetFloorMs(tail, old.firstContactMs);
-  const candidates = await candidatesSince(context, floorMs);
-  const { matched, fresh } = matchTail(tail, candidates, floorMs);
+  const { known, unread } = await candidatesSince(context, floorMs);
+  const { matched, fresh: later } = matchTail(tail, known, floorMs);
+  const fresh = [...later.map(({ uid }) => uid), ...unread];
   const all = await context.connection.command("the count after a reset", (session) =>
     session.searchFrom(1),
   );
   // Messages listed after SELECT lie above `below` and are left to the next look.
-  const freshUids = uidSetOf(fresh.map(({ uid }) => uid));
-  const settled = subtract(everythingUpTo(below), freshUids);
+  const settled = subtract(everythingUpTo(below), uidSetOf(fresh));
   const kept = settle({ settledUpTo: 0, settledAbove: [] }, settled);
   const cursor: CursorRecord = { ...old, ...kept, uidvalidity, accountHash: accountHash(context) };
   const settledMs = clock.wallMs();
-  await commitSurely(context, {
+  const { droppedTodos } = await commitSurely(context, {
     mailbox: mailbox.id,
     fence: lease.fence,
     cursor,
@@ -215,10 +219,9 @@ const reset = async (
   memory.pending = [];
   memory.gaps = [];
   // What was held against a UID was held against another message.
-  for (const known of [memory.suspects, memory.reduced, memory.soloDeaths]) known.clear();
+  for (const held of [memory.suspects, memory.soloDeaths, memory.failedAlone]) held.clear();
   const skipped = Math.max(0, all.length - matched.length - fresh.length);
-  const dropped = await store.dropStaleTodos(mailbox.id, lease.fence, uidvalidity);
-  if (dropped > 0) log("after_delivery.dropped", { mailbox: mailbox.id, count: dropped });
+  if (droppedTodos > 0) log("after_delivery.dropped", { mailbox: mailbox.id, count: droppedTodos });
   metrics.mailboxReset(mailbox.id, skipped);
   const counts = { matched: matched.length, fresh: fresh.length, reset_skipped: skipped };
   log("mailbox.reset", { mailbox: mailbox.id, same_account: sameAccount, ...counts });
@@ -235,6 +238,11 @@ export const ensureBaseline = async (context: FolderContext): Promise<CursorReco
   const session = await connection.session();
   if (memory.cursor !== null && memory.comparedWith === session) return memory.cursor;
   const { folder } = session;
+  // The numbers of a folder are told when it is opened; only a new session can bring better ones.
+  if (!isUsable(folder)) {
+    await connection.close();
+    throw unusable();
+  }
   if (memory.cursor === null) await firstContact(context, folder);
   else if (
     memory.cursor.uidvalidity !== folder.uidvalidity ||

@@ -1,46 +1,32 @@
 // Making outcomes durable. A commit that the store refuses is tried again with the same outcomes until
 // it succeeds or the lease is lost, so that nothing that was delivered is delivered again because of a
 // full disk. Called by the cycle; the only writer of the cursor.
-import { errorCode, FencedError } from "../core/errors.ts";
+import { AppError } from "../core/errors.ts";
 import { MAX_COMMIT_BYTES } from "../core/limits.ts";
-import { type UidSet, settle, uidSetOf } from "../core/uid-set.ts";
-import { createBackoff } from "../resilience/backoff.ts";
-import type { Commit, CursorRecord } from "../store/store.ts";
+import { type UidSet, settle, uidSetOf, union } from "../core/uid-set.ts";
+import type { Commit, CommitResult, CursorRecord } from "../store/store.ts";
+import { untilWritten } from "../store/until-written.ts";
 import type { Settling } from "./deliver-message.ts";
 import type { FolderContext } from "./folder-context.ts";
 import { acquit } from "./suspects.ts";
-
-/** Waits between tries of a refused commit. */
-const RETRY = { baseMs: 500, capMs: 10_000 };
 
 /**
  * Commits, again and again, until the store takes it. Rejects with `LeaseLostError` when the lease is
  * lost, with `FencedError` when a newer fence was issued, and with an `AbortError` when a stop cannot
  * wait any longer.
  */
-export const commitSurely = async (context: FolderContext, commit: Commit): Promise<void> => {
-  const { clock, random, lease, log, memory, store, abort } = context;
-  const backoff = createBackoff(random, RETRY);
-  let failures = 0;
-  for (;;) {
-    await lease.assert();
-    try {
-      // After a refusal the store first shows, by an empty commit, that it takes writes again.
-      if (failures > 0) await store.commit({ mailbox: commit.mailbox, fence: commit.fence });
-      await store.commit(commit);
-      memory.commitFailing = false;
-      memory.progress += 1;
-      return;
-    } catch (error) {
-      if (error instanceof FencedError) throw error;
-      failures += 1;
-      memory.commitFailing = true;
-      memory.progress += 1;
-      log("commit.failed", { mailbox: commit.mailbox, code: errorCode(error), failures });
-      await clock.sleep(backoff.nextMs(), abort);
-      if (abort.aborted) throw new DOMException("the commit was given up", "AbortError");
-    }
-  }
+export const commitSurely = (context: FolderContext, commit: Commit): Promise<CommitResult> => {
+  const { memory, store } = context;
+  const { mailbox, fence } = commit;
+  const writeFailing = (isFailing: boolean): void => {
+    memory.commitFailing = isFailing;
+    memory.progress += 1;
+  };
+  return untilWritten({ ...context, mailboxId: mailbox, writeFailing }, async (failures) => {
+    // After a refusal the store first shows, by an empty commit, that it takes writes again.
+    if (failures > 0) await store.commit({ mailbox, fence });
+    return store.commit(commit);
+  });
 };
 
 /** Outcomes in groups whose payloads stay under the size of one commit. */
@@ -48,7 +34,7 @@ const inGroups = (settlings: readonly Settling[]): Settling[][] => {
   const groups: Settling[][] = [[]];
   let bytes = 0;
   for (const settling of settlings) {
-    const size = settling.spool.reduce((sum, { payload }) => sum + payload.length, 0);
+    const size = settling.spool.reduce((sum, { payload }) => sum + Buffer.byteLength(payload), 0);
     if (bytes > 0 && bytes + size > MAX_COMMIT_BYTES) {
       groups.push([]);
       bytes = 0;
@@ -63,7 +49,8 @@ const isPresent = <T>(value: T | null): value is T => value !== null;
 
 /**
  * Commits outcomes and the gaps that are ripe, in one transaction or a few; moves the cursor in memory
- * after each. Counts and logs the outcomes once they are durable.
+ * after each. Counts and logs the outcomes once they are durable. Throws `AppError` `cycle/no-cursor`
+ * when the folder has no cursor: what was delivered must not be forgotten silently.
  */
 export const commitOutcomes = async (
   context: FolderContext,
@@ -74,8 +61,12 @@ export const commitOutcomes = async (
   let gaps = ripeGaps;
   for (const group of inGroups(settlings)) {
     const before = memory.cursor;
-    if (before === null) return;
-    const settled = settle(before, [...uidSetOf(group.map(({ uid }) => uid)), ...gaps]);
+    if (before === null) {
+      throw new AppError("cycle/no-cursor", "outcomes cannot be committed without a cursor", {
+        hint: "this is a bug of signalpost; please report it with this message",
+      });
+    }
+    const settled = settle(before, union(uidSetOf(group.map(({ uid }) => uid)), gaps));
     const cursor: CursorRecord = { ...before, ...settled };
     await commitSurely(context, {
       mailbox: mailbox.id,

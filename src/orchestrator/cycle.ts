@@ -2,7 +2,7 @@
 // rules on the body, webhooks, one fenced commit, flags. At most 64 messages; when it resolves, what it
 // delivered is committed. Called by the poller's loop.
 import { type StepTimer, createStepTimer } from "../app-logging/step-timings.ts";
-import { MAX_UNCOMMITTED } from "../core/limits.ts";
+import { AppError, isAbort } from "../core/errors.ts";
 import type { Message } from "../core/message.ts";
 import type { CycleResult } from "../core/outcome.ts";
 import type { UidSet } from "../core/uid-set.ts";
@@ -10,12 +10,12 @@ import { wantedHeaders } from "../rules/match.ts";
 import { settleAfterDelivery } from "./after-delivery.ts";
 import { ensureBaseline } from "./baseline.ts";
 import { commitOutcomes } from "./commit-outcomes.ts";
-import { type Settling, deliverMessage, gone } from "./deliver-message.ts";
+import { type DeliveryNotes, type Settling, deliverMessage, gone } from "./deliver-message.ts";
 import type { FolderContext } from "./folder-context.ts";
 import { look } from "./look.ts";
 import { type Wanted, readBodies, readMetadata, sortMissing } from "./read.ts";
 import { type Sifted, sift } from "./sift.ts";
-import { givenUpReason, recordReading } from "./suspects.ts";
+import { fault, givenUpReason, nextBatch, recordReading } from "./suspects.ts";
 
 /** Bodies are read in groups of about this many octets, so that a group fits in memory easily. */
 const GROUP_BYTES = 8 * 1024 * 1024;
@@ -45,6 +45,26 @@ const groupsByBytes = (wanted: readonly Wanted[]): Wanted[][] => {
   return groups;
 };
 
+/** Delivers one message; an error of our own code is held against it and stops nothing else. */
+const deliverOne = async (
+  context: FolderContext,
+  message: Message,
+  notes: DeliveryNotes,
+): Promise<End> => {
+  const { memory } = context;
+  memory.delivering += 1;
+  try {
+    return { settling: await deliverMessage(context, message, notes) };
+  } catch (error) {
+    if (error instanceof AppError || isAbort(error)) return { error };
+    fault(context, message.uid, error);
+    return { error: undefined };
+  } finally {
+    memory.delivering -= 1;
+    memory.progress += 1;
+  }
+};
+
 const launcher = (
   context: FolderContext,
   sifted: Sifted,
@@ -54,16 +74,7 @@ const launcher = (
     // After a stop nothing new is sent: the message stays unsettled, for the next process.
     if (context.stop.aborted) return;
     const notes = sifted.notes.get(message.uid) ?? { claim: null, sentBefore: null };
-    const delivery = deliverMessage(context, message, { ...notes, steps: batch.timer.totals() });
-    batch.ends.push(
-      delivery.then(
-        (settling): End => {
-          context.memory.progress += 1;
-          return { settling };
-        },
-        (error: unknown): End => ({ error }),
-      ),
-    );
+    batch.ends.push(deliverOne(context, message, { ...notes, steps: batch.timer.totals() }));
   };
 };
 
@@ -98,6 +109,13 @@ const gather = async (batch: Batch): Promise<void> => {
   }
 };
 
+/** Messages that were asked for again and are not there: said once, and asked for no more. */
+const forgetRequests = async (context: FolderContext, uids: readonly number[]): Promise<void> => {
+  const { log, mailbox, store, lease } = context;
+  for (const uid of uids) log("message.gone", { mailbox: mailbox.id, uid, redelivery: true });
+  await store.clearRedeliveries(mailbox.id, lease.fence, uids);
+};
+
 /** Takes `uids` from metadata to a commit; what came to an end is committed even if another failed. */
 const takeBatch = async (
   context: FolderContext,
@@ -123,8 +141,8 @@ const takeBatch = async (
     batch.settled.push(...sifted.settled);
     await readAndSend(context, sifted, batch);
     const expunged = [...sifted.gone, ...(await sortMissing(context, batch.missing))];
-    if (!forced) batch.settled.push(...expunged.map((uid) => gone(context, uid)));
-    else await context.store.clearRedeliveries(context.mailbox.id, context.lease.fence, expunged);
+    if (forced) await forgetRequests(context, expunged);
+    else batch.settled.push(...expunged.map((uid) => gone(context, uid)));
   } catch (error) {
     batch.failure ??= error;
   }
@@ -138,7 +156,7 @@ const takeBatch = async (
 /** Messages that an operator asked to send again. */
 const redeliver = async (context: FolderContext, timer: StepTimer): Promise<void> => {
   const asked = await context.store.readRedeliveries(context.mailbox.id);
-  const uids = asked.slice(0, MAX_UNCOMMITTED);
+  const uids = nextBatch(context.memory, asked);
   if (uids.length > 0) await takeBatch(context, uids, { timer, ripeGaps: [], forced: true });
 };
 
@@ -147,15 +165,8 @@ const isSpoolFull = async ({ store, limits }: FolderContext): Promise<boolean> =
   return rows >= limits.spoolRows || bytes >= limits.spoolBytes;
 };
 
-/**
- * One cycle. Rejects with `MailError`, `DeadlineError`, `SuspectError`, `LeaseLostError` or an
- * `AbortError`; what was settled before is committed all the same.
- */
-export const runCycle = async (context: FolderContext): Promise<CycleResult> => {
-  const { clock, metrics, memory, lease, log, mailbox } = context;
-  const startedMs = clock.monoMs();
-  const timer = createStepTimer(clock, metrics);
-  await lease.assert();
+const lookAndTake = async (context: FolderContext, timer: StepTimer): Promise<CycleResult> => {
+  const { log, mailbox, memory } = context;
   const cursor = await timer.time("connect", () => ensureBaseline(context));
   if (await isSpoolFull(context)) return { kind: "full" };
   await redeliver(context, timer);
@@ -164,10 +175,28 @@ export const runCycle = async (context: FolderContext): Promise<CycleResult> => 
     await takeBatch(context, seen.uids, { timer, ripeGaps: seen.ripeGaps, forced: false });
   }
   await timer.time("after_delivery", () => settleAfterDelivery(context));
-  metrics.cycle((clock.monoMs() - startedMs) / 1000);
   if (seen.uids.length > 0) {
     log("cycle.finished", { mailbox: mailbox.id, taken: seen.uids.length, ...timer.totals() });
   }
   // What was taken and not settled (postponed, suspect) is pending still, and looked at again at once.
   return { kind: memory.pending.length > 0 && !context.stop.aborted ? "more" : "idle" };
+};
+
+/**
+ * One cycle. Rejects with `MailError`, `DeadlineError`, `SuspectError`, `LeaseLostError`, `FencedError`
+ * or an `AbortError`; what was settled before is committed all the same.
+ */
+export const runCycle = async (context: FolderContext): Promise<CycleResult> => {
+  const { clock, metrics, memory, lease } = context;
+  const startedMs = clock.monoMs();
+  await lease.assert();
+  try {
+    return await lookAndTake(context, createStepTimer(clock, metrics));
+  } catch (error) {
+    // What failed may be what was listed: the next cycle looks for itself.
+    memory.pending = [];
+    throw error;
+  } finally {
+    metrics.cycle((clock.monoMs() - startedMs) / 1000);
+  }
 };

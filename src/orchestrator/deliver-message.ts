@@ -224,7 +224,7 @@ export const deliverMessage = async (
     receipt,
     spool: ends.flatMap(([, { entry }]) => (entry === null ? [] : [entry])),
     claim: notes.claim,
-    tail: tailOf(context, message),
+    tail: tailOf(context, whole),
     shown: shownOf(context, message),
   };
 };

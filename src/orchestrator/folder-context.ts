@@ -3,7 +3,6 @@
 import type { Log } from "../app-logging/logger.ts";
 import type { Metrics } from "../app-logging/metrics.ts";
 import type { Clock } from "../core/clock.ts";
-import type { Unreadable } from "../core/message.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Random } from "../core/random.ts";
 import type { MailboxSettings, PollingSettings, Rule, WebhookSettings } from "../core/settings.ts";
@@ -27,10 +26,12 @@ export interface HotInForce {
   configuredRules: readonly Rule[];
 }
 
-/** How often reading a message failed while it was read alone. */
+/** How often a message failed, by how: alone on the connection, late, in our code, its header too. */
 export interface Strikes {
   closed: number;
   late: number;
+  faults: number;
+  headers: number;
 }
 
 /** What is remembered of a folder between cycles, in memory only. */
@@ -40,8 +41,10 @@ export interface FolderMemory {
   gaps: GapMemory;
   /** Messages that were being read when a command died; they are read one at a time. */
   suspects: Map<number, Strikes>;
-  /** Messages that are given up: they become reduced events for this reason. */
-  reduced: Map<number, Unreadable>;
+  /** Different messages that failed alone since one was read whole. */
+  failedAlone: Set<number>;
+  /** How often in a row the server was blamed for that. */
+  illRounds: number;
   /** Reading UIDs are written down first, because the last process did not end cleanly. */
   recordReading: boolean;
   /** How often a UID was being read alone when a process ended. */
@@ -54,12 +57,16 @@ export interface FolderMemory {
   nextActionMs: number;
   /** When the folder was last proved to be seen (wall time). */
   lastProofMs: number | null;
+  /** Deliveries on their way or in line; each has a deadline of its own. */
+  delivering: number;
   /** Counts everything that shows progress, for the cycle's watch. */
   progress: number;
   /** Did the last wait end by news from the server? */
   pushed: boolean;
-  /** The store refused a commit and is being tried again. */
+  /** The store refused a commit of a cycle and is being tried again. */
   commitFailing: boolean;
+  /** The store refused what became of spooled deliveries and is being tried again. */
+  spoolFailing: boolean;
 }
 
 /** Memory of a folder that was not looked at yet. */
@@ -67,16 +74,19 @@ export const createFolderMemory = (): FolderMemory => ({
   pending: [],
   gaps: [],
   suspects: new Map(),
-  reduced: new Map(),
+  failedAlone: new Set(),
+  illRounds: 0,
   recordReading: false,
   soloDeaths: new Map(),
   cursor: null,
   comparedWith: null,
   nextActionMs: 0,
   lastProofMs: null,
+  delivering: 0,
   progress: 0,
   pushed: false,
   commitFailing: false,
+  spoolFailing: false,
 });
 
 /** Parts of the daemon that all mailboxes share. */

@@ -7,11 +7,12 @@ const settled = { settledUpTo: 10, settledAbove: [[13, 14]] as const };
 
 describe("gaps of a folder", () => {
   test("are the UIDs below the highest listed one that are neither listed nor settled", () => {
-    expect(gapsBelow(settled, [12, 17])).toEqual([
+    expect(gapsBelow(settled, { pending: [12, 17], highest: 17 })).toEqual([
       [11, 11],
       [15, 16],
     ]);
-    expect(gapsBelow(settled, [])).toEqual([]);
+    expect(gapsBelow(settled, { pending: [], highest: 14 })).toEqual([[11, 12]]);
+    expect(gapsBelow(settled, { pending: [], highest: 0 })).toEqual([]);
   });
 
   test("ripen only when a later look still misses them", () => {

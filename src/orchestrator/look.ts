@@ -1,6 +1,5 @@
 // Looking at a folder: which messages are new, and which UIDs below them never existed. The proof that
 // we see the mailbox is a UID SEARCH from the cursor on, not the word of IDLE (DESIGN section 6).
-import { MAX_UNCOMMITTED } from "../core/limits.ts";
 import {
   type Settled,
   type UidRange,
@@ -13,6 +12,7 @@ import {
   union,
 } from "../core/uid-set.ts";
 import type { FolderContext } from "./folder-context.ts";
+import { nextBatch } from "./suspects.ts";
 
 /** A gap is settled when it is still one after this long: servers may show n + 1 before n. */
 export const GAP_AGE_MS = 60_000;
@@ -20,11 +20,16 @@ export const GAP_AGE_MS = 60_000;
 /** Gaps and when each was first seen, by the monotonic clock. */
 export type GapMemory = readonly { ranges: UidSet; sinceMs: number }[];
 
-/** UIDs between the cursor and the highest listed one that the server does not list. */
-export const gapsBelow = (settled: Settled, listed: readonly number[]): UidSet => {
-  const highest = listed.at(-1) ?? 0;
+/**
+ * UIDs between the cursor and the highest listed one that are neither settled nor `pending`, which is
+ * what the server lists of the others.
+ */
+export const gapsBelow = (
+  settled: Settled,
+  { pending, highest }: { pending: readonly number[]; highest: number },
+): UidSet => {
   const span: UidSet = uidSet([[settled.settledUpTo + 1, highest] satisfies UidRange]);
-  return subtract(subtract(span, settled.settledAbove), uidSetOf(listed));
+  return subtract(subtract(span, settled.settledAbove), uidSetOf(pending));
 };
 
 /** Folds the gaps of a new look into the memory; `ripe` were gaps long enough to be settled. */
@@ -36,12 +41,11 @@ export const foldGaps = (
   const kept = memory
     .map(({ ranges, sinceMs }) => ({ ranges: intersect(ranges, gaps), sinceMs }))
     .filter(({ ranges }) => ranges.length > 0);
-  const known = kept.reduce<UidSet>((all, { ranges }) => union(all, ranges), []);
-  const fresh = subtract(gaps, known);
   const isRipe = (sinceMs: number): boolean => nowMs - sinceMs >= GAP_AGE_MS;
-  const ripe = kept
-    .filter(({ sinceMs }) => isRipe(sinceMs))
-    .reduce<UidSet>((all, { ranges }) => union(all, ranges), []);
+  const together = (some: GapMemory): UidSet =>
+    some.reduce<UidSet>((all, { ranges }) => union(all, ranges), []);
+  const fresh = subtract(gaps, together(kept));
+  const ripe = together(kept.filter(({ sinceMs }) => isRipe(sinceMs)));
   const young = kept.filter(({ sinceMs }) => !isRipe(sinceMs));
   return {
     memory: fresh.length > 0 ? [...young, { ranges: fresh, sinceMs: nowMs }] : young,
@@ -63,7 +67,8 @@ const search = async (context: FolderContext, settled: Settled): Promise<UidSet>
   memory.lastProofMs = clock.wallMs();
   memory.pending = listed.filter((uid) => !isSettled(settled, uid));
   if (memory.pending.length > 0) metrics.mailFound(mailbox.id, memory.pushed ? "push" : "poll");
-  const folded = foldGaps(memory.gaps, gapsBelow(settled, listed), clock.monoMs());
+  const gaps = gapsBelow(settled, { pending: memory.pending, highest: listed.at(-1) ?? 0 });
+  const folded = foldGaps(memory.gaps, gaps, clock.monoMs());
   memory.gaps = folded.memory;
   return folded.ripe;
 };
@@ -75,9 +80,5 @@ const search = async (context: FolderContext, settled: Settled): Promise<UidSet>
 export const look = async (context: FolderContext, settled: Settled): Promise<Look> => {
   const { memory } = context;
   const ripeGaps = memory.pending.length === 0 ? await search(context, settled) : [];
-  const isSuspect = (uid: number): boolean =>
-    memory.suspects.has(uid) || memory.soloDeaths.has(uid) || memory.reduced.has(uid);
-  const alone = memory.pending.find(isSuspect);
-  const uids = alone === undefined ? memory.pending.slice(0, MAX_UNCOMMITTED) : [alone];
-  return { uids, ripeGaps };
+  return { uids: nextBatch(memory, memory.pending), ripeGaps };
 };

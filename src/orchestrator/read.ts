@@ -1,6 +1,6 @@
 // Reading messages: metadata first, then of each wanted message only the text parts, only as far as
 // the limits go. What the server no longer has is told apart from what it would not show.
-import { errorCode } from "../core/errors.ts";
+import { DeadlineError, MailError } from "../core/errors.ts";
 import { eventId } from "../core/event-id.ts";
 import type { Message, MessageMetadata, Unreadable } from "../core/message.ts";
 import { uidSetOf } from "../core/uid-set.ts";
@@ -9,9 +9,9 @@ import type { ReadingDeadline } from "../mail/connection.ts";
 import { type FetchPlan, planFetch } from "../mail/fetch-plan.ts";
 import { envelopeFromHeader } from "../mail/header-envelope.ts";
 import { extractLinks } from "../mail/links.ts";
-import type { PartRange, PartsReceived } from "../mail/session.ts";
+import type { MailSession, PartRange, PartsReceived } from "../mail/session.ts";
 import type { FolderContext } from "./folder-context.ts";
-import { strike, suspecting } from "./suspects.ts";
+import { fault, headerFailed, serverIsWell, strike, suspecting } from "./suspects.ts";
 
 /** Of a message that cannot be read otherwise, this much of its header is. */
 const HEADER_BYTES = 16 * 1024;
@@ -52,7 +52,7 @@ export const sortMissing = async (
   if (missing.length === 0) return [];
   const there = await listedOf(context, missing);
   const unshown = missing.filter((uid) => there.has(uid));
-  if (unshown.length > 0) strike(context.memory, unshown, false);
+  if (unshown.length > 0) strike(context.memory, unshown, "closed");
   return missing.filter((uid) => !there.has(uid));
 };
 
@@ -62,12 +62,16 @@ export const readMetadata = async (
   uids: readonly number[],
   headers: readonly string[],
 ): Promise<readonly MessageMetadata[]> => {
+  const [first = 0] = uids;
+  const isSuspect = uids.length === 1 && context.memory.suspects.has(first);
+  const fetch = async (session: MailSession): Promise<readonly MessageMetadata[]> => {
+    if (!isSuspect) return session.fetchMetadata(uids, headers);
+    const suspect = await session.fetchSuspect(first, headers);
+    return suspect === null ? [] : [suspect];
+  };
+  const deadline = deadlineOf(context, uids.length);
   const rows = await suspecting(context, uids, () =>
-    context.connection.command(
-      "reading metadata",
-      (session) => session.fetchMetadata(uids, headers),
-      deadlineOf(context, uids.length),
-    ),
+    context.connection.command("reading metadata", fetch, deadline),
   );
   // While a backlog is worked off this is the proof that the folder is seen.
   if (rows.length > 0) context.memory.lastProofMs = context.clock.wallMs();
@@ -102,29 +106,38 @@ export const reducedMessage = (
   unreadable: Unreadable,
 ): Message => ({ ...messageOf(context, metadata), unreadable });
 
+/** A header that was read, or why there is none. */
+export type HeaderReading =
+  | { kind: "read"; metadata: MessageMetadata }
+  | { kind: "unreadable"; metadata: MessageMetadata }
+  | { kind: "gone" };
+
 /**
- * Metadata made from the header's first octets, for a message whose ENVELOPE cannot be had. Null when
- * the message is gone. When even this cannot be had of a message that the server lists, the event goes
- * out without an envelope, rather than never.
+ * Metadata made from the header's first octets, for a message whose ENVELOPE cannot be had. A failure
+ * escapes as it is, so that the loop backs off; only when it came often enough the message is
+ * `unreadable`, and goes out without an envelope rather than never.
  */
-export const readBareMetadata = async (
-  context: FolderContext,
-  uid: number,
-): Promise<MessageMetadata | null> => {
-  const none = { uid, internalDateMs: 0, sizeBytes: 0, structure: null, headers: new Map() };
+export const readHeader = async (context: FolderContext, uid: number): Promise<HeaderReading> => {
+  const { connection, memory, abort } = context;
+  const bare = { uid, internalDateMs: 0, sizeBytes: 0, structure: null, headers: new Map() };
+  const unreadable = { kind: "unreadable", metadata: { ...bare, envelope: null } } as const;
   try {
-    const bare = await context.connection.command("reading a header", (session) =>
+    const found = await connection.command("reading a header", (session) =>
       session.fetchHeader(uid, HEADER_BYTES),
     );
-    if (bare === null) {
-      return (await listedOf(context, [uid])).has(uid) ? { ...none, envelope: null } : null;
+    if (found === null) {
+      if (!(await listedOf(context, [uid])).has(uid)) return { kind: "gone" };
+      throw new MailError("refused", "NOT_SHOWN");
     }
-    const { internalDateMs, sizeBytes, header } = bare;
-    return { ...none, internalDateMs, sizeBytes, envelope: envelopeFromHeader(header) };
+    const { internalDateMs, sizeBytes, header } = found;
+    const envelope = envelopeFromHeader(header);
+    return { kind: "read", metadata: { ...bare, internalDateMs, sizeBytes, envelope } };
   } catch (error) {
-    if (context.abort.aborted) throw error;
-    context.log("message.suspect", { mailbox: context.mailbox.id, uid, code: errorCode(error) });
-    return { ...none, envelope: null };
+    const isOfMessage =
+      error instanceof DeadlineError ||
+      (error instanceof MailError && ["closed", "refused"].includes(error.failure));
+    if (isOfMessage && !abort.aborted && headerFailed(memory, uid)) return unreadable;
+    throw error;
   }
 };
 
@@ -180,6 +193,22 @@ interface Reading {
   parts: Map<string, ReceivedPart>;
 }
 
+/** Puts the message together and hands it on; what our own code cannot take costs only this one. */
+const hand = (
+  context: FolderContext,
+  { wanted, parts }: Reading,
+  ready: (message: Message) => void,
+): void => {
+  let message: Message;
+  try {
+    message = assemble(context, wanted, parts);
+  } catch (error) {
+    fault(context, wanted.metadata.uid, error);
+    return;
+  }
+  ready(message);
+};
+
 const readRound = async (
   context: FolderContext,
   round: readonly Reading[],
@@ -202,7 +231,8 @@ const readRound = async (
       again.push({ ...reading, ranges });
       return;
     }
-    ready(assemble(context, reading.wanted, reading.parts));
+    serverIsWell(context.memory);
+    hand(context, reading, ready);
     // The round lives on until its last message; the octets of those before must not.
     reading.parts.clear();
   };
@@ -238,8 +268,9 @@ export const readBodies = async (
   const missing: number[] = [];
   let round: Reading[] = [];
   for (const one of wanted) {
-    if (one.ranges.length === 0) ready(assemble(context, one, new Map()));
-    else round.push({ wanted: one, ranges: one.ranges, parts: new Map() });
+    if (one.ranges.length === 0) {
+      hand(context, { wanted: one, ranges: [], parts: new Map() }, ready);
+    } else round.push({ wanted: one, ranges: one.ranges, parts: new Map() });
   }
   while (round.length > 0) {
     // Rounds after the first are for encodings that decoded to less than was foreseen.

@@ -1,7 +1,8 @@
 // Sifting a batch by what the server tells before any body is read: what is filtered is never
 // downloaded, what cannot be read is reduced, and a subject group is claimed by one message at a time.
 import { zonedTime } from "../core/calendar.ts";
-import type { Message, MessageMetadata } from "../core/message.ts";
+import { AppError, isAbort } from "../core/errors.ts";
+import type { Message, MessageMetadata, Unreadable } from "../core/message.ts";
 import { factsOf } from "../rules/facts.ts";
 import { gate } from "../rules/gates.ts";
 import { judgeEnvelope } from "../rules/match.ts";
@@ -9,8 +10,8 @@ import { claimKey, stripReplyPrefixes, subjectGroup } from "../rules/subject-gro
 import type { Claim } from "../store/store.ts";
 import { type DeliveryNotes, type Settling, filtered } from "./deliver-message.ts";
 import type { FolderContext } from "./folder-context.ts";
-import { type Wanted, messageOf, readBareMetadata, reducedMessage, wantBody } from "./read.ts";
-import { givenUpReason } from "./suspects.ts";
+import { type Wanted, messageOf, readHeader, reducedMessage, wantBody } from "./read.ts";
+import { fault, givenUpReason } from "./suspects.ts";
 
 /** How long a subject group stays claimed: into the month after next at the latest. */
 const CLAIM_TTL_MS = 62 * 24 * 3_600_000;
@@ -31,16 +32,22 @@ export interface Sifted {
   notes: Map<number, Omit<DeliveryNotes, "steps">>;
 }
 
-/** A message with the row it came from; `reduced` when no body will be read. */
+/** A message with the row it came from; `wanted` is null when no body will be read. */
 interface Sieved {
   row: MessageMetadata;
   message: Message;
   wanted: Wanted | null;
 }
 
-const sieve = async (context: FolderContext, row: MessageMetadata): Promise<Sieved> => {
-  const bare = row.envelope === null ? await readBareMetadata(context, row.uid) : null;
-  const whole = { ...row, envelope: row.envelope ?? bare?.envelope ?? null };
+/** The message of a row; null when it is gone. */
+const sieve = async (context: FolderContext, row: MessageMetadata): Promise<Sieved | null> => {
+  let { envelope } = row;
+  if (envelope === null) {
+    const header = await readHeader(context, row.uid);
+    if (header.kind === "gone") return null;
+    envelope = header.metadata.envelope;
+  }
+  const whole = { ...row, envelope };
   const wanted = wantBody(context, whole);
   const message =
     wanted === null
@@ -49,20 +56,44 @@ const sieve = async (context: FolderContext, row: MessageMetadata): Promise<Siev
   return { row: whole, message, wanted };
 };
 
-/** The given-up messages of a batch, as reduced events; null stands for one that is gone. */
-const givenUp = async (
+/** A given-up message as a reduced event; null when it is gone. */
+const sieveGivenUp = async (
   context: FolderContext,
-  uids: readonly number[],
-): Promise<Map<number, Sieved | null>> => {
-  const sieved = new Map<number, Sieved | null>();
+  uid: number,
+  reason: Unreadable,
+): Promise<Sieved | null> => {
+  const header = await readHeader(context, uid);
+  if (header.kind === "gone") return null;
+  const { metadata: row } = header;
+  return { row, message: reducedMessage(context, row, reason), wanted: null };
+};
+
+/** All messages of a batch in the order of their UIDs, and those that are gone. */
+const sieveAll = async (
+  context: FolderContext,
+  { uids, rows }: { uids: readonly number[]; rows: readonly MessageMetadata[] },
+): Promise<{ sieved: Sieved[]; gone: number[] }> => {
+  const byUid = new Map(rows.map((row) => [row.uid, row]));
+  const sieved: Sieved[] = [];
+  const gone: number[] = [];
   for (const uid of uids) {
     const reason = givenUpReason(context.memory, uid);
-    if (reason === null) continue;
-    const row = await readBareMetadata(context, uid);
-    const message = row && reducedMessage(context, row, reason);
-    sieved.set(uid, row && message && { row, message, wanted: null });
+    const row = byUid.get(uid);
+    if (reason === null && row === undefined) continue;
+    try {
+      const one =
+        reason !== null
+          ? await sieveGivenUp(context, uid, reason)
+          : row && (await sieve(context, row));
+      if (one) sieved.push(one);
+      else gone.push(uid);
+    } catch (error) {
+      if (error instanceof AppError || isAbort(error)) throw error;
+      // What our own code cannot take costs only this message.
+      fault(context, uid, error);
+    }
   }
-  return sieved;
+  return { sieved: sieved.toSorted((a, b) => a.row.uid - b.row.uid), gone };
 };
 
 /** The claim a message needs before it may be sent; null when groups are not looked at. */
@@ -83,9 +114,11 @@ const claimOf = (context: FolderContext, message: Message): Claim | null => {
 };
 
 /** Why a message is settled without a webhook, as far as its envelope tells. */
-const filterReason = (context: FolderContext, message: Message): string | null => {
+const filterReason = (context: FolderContext, { message }: Sieved): string | null => {
   const { hot } = context;
-  const reason = gate(hot.polling, message.envelope);
+  // Of a message whose sender could not be read nobody can say that it is not of interest.
+  const isSenderUnread = message.unreadable !== null && message.envelope.from.length === 0;
+  const reason = isSenderUnread ? null : gate(hot.polling, message.envelope);
   if (reason !== null) return reason;
   const judgement = judgeEnvelope(hot.rules, factsOf(message));
   return judgement.kind === "matched" && judgement.rule.drop ? "rule_drop" : null;
@@ -110,13 +143,9 @@ export const sift = async (
   context: FolderContext,
   batch: { uids: readonly number[]; rows: readonly MessageMetadata[]; forced: boolean },
 ): Promise<Sifted> => {
-  const { uids, rows, forced } = batch;
-  const lost = await givenUp(context, uids);
-  const sieved = [...lost.values()].filter((one) => one !== null);
-  for (const row of rows) sieved.push(await sieve(context, row));
-  const gone = [...lost].flatMap(([uid, one]) => (one === null ? [uid] : []));
+  const { forced } = batch;
+  const { sieved, gone } = await sieveAll(context, batch);
   const sifted: Sifted = { gone, settled: [], reduced: [], wanted: [], notes: new Map() };
-  sieved.sort((a, b) => a.row.uid - b.row.uid);
   const claims = new Map(sieved.map((one) => [one, forced ? null : claimOf(context, one.message)]));
   const keys = [...claims.values()].flatMap((claim) => (claim === null ? [] : [claim.key]));
   const taken =
@@ -129,7 +158,7 @@ export const sift = async (
     if (index % PAUSE_EVERY === PAUSE_EVERY - 1) await context.clock.sleep(0);
     const { message, wanted } = one;
     const claim = claims.get(one) ?? null;
-    const reason = forced ? null : filterReason(context, message);
+    const reason = forced ? null : filterReason(context, one);
     const holder = claim === null ? undefined : taken.get(claim.key);
     if (reason !== null) sifted.settled.push(filtered(context, message, reason));
     else if (holder !== undefined && holder !== message.eventId) {

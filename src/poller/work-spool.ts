@@ -3,14 +3,15 @@
 import type { Log } from "../app-logging/logger.ts";
 import type { Metrics } from "../app-logging/metrics.ts";
 import type { Clock } from "../core/clock.ts";
-import { FencedError, errorCode } from "../core/errors.ts";
+import { MAX_COMMIT_BYTES } from "../core/limits.ts";
 import type { DeliveryErrorClass, ParkReason } from "../core/outcome.ts";
 import type { Random } from "../core/random.ts";
 import type { Rule, WebhookSettings } from "../core/settings.ts";
 import type { Lease } from "../lock/poller-lock.ts";
 import type { SpoolEntry, SpoolUpdate, Store } from "../store/store.ts";
+import { untilWritten } from "../store/until-written.ts";
 import type { Deliver } from "../webhook/deliver.ts";
-import { createBackoff } from "../resilience/backoff.ts";
+import type { Gate } from "../resilience/gate.ts";
 import { findDestination } from "../webhook/destination.ts";
 import type { Destinations } from "../webhook/destinations.ts";
 import { isPermanent, longestWaitMs, retryDelayMs } from "../webhook/retry-policy.ts";
@@ -18,8 +19,14 @@ import { isPermanent, longestWaitMs, retryDelayMs } from "../webhook/retry-polic
 /** Entries sent in one go. */
 const BATCH = 64;
 
-/** Waits between tries of a refused write. */
-const WRITE_RETRY = { baseMs: 500, capMs: 10_000 };
+/** Payload bytes sent in one go. */
+const BATCH_BYTES = MAX_COMMIT_BYTES;
+
+/**
+ * However few attempts are configured, no entry is given up for its age before this: behind a broken
+ * destination it uses up no attempt, and the waits of a few attempts are over before any outage is.
+ */
+const MIN_AGE_MS = longestWaitMs(20);
 
 /** What working the spool of one mailbox takes; neither the folder nor its connection. */
 export interface SpoolContext {
@@ -30,6 +37,8 @@ export interface SpoolContext {
   store: Store;
   deliver: Deliver;
   destinations: Destinations;
+  /** Bytes of bodies and payloads in memory, whole process. */
+  bytesInFlight: Gate;
   mailboxId: string;
   /** As configured now; a destination is looked up by its id at each attempt. */
   webhook: WebhookSettings;
@@ -37,7 +46,7 @@ export interface SpoolContext {
   lease: Lease;
   /** Other mailboxes may have something due now, too. */
   wakeSpools(): void;
-  /** The store refused to write what became of sent entries, or takes it again. */
+  /** Told after each try to write what became of sent entries: did the store refuse it? */
   writeFailing(isFailing: boolean): void;
   /** Aborted when work must end now. */
   abort: AbortSignal;
@@ -65,7 +74,7 @@ const park = (
 const isExhausted = (context: SpoolContext, entry: SpoolEntry, counted: number): boolean => {
   const { maxAttempts } = context.webhook;
   const waitedMs = context.clock.wallMs() - entry.sinceMs;
-  return counted >= maxAttempts || waitedMs > longestWaitMs(maxAttempts);
+  return counted >= maxAttempts || waitedMs > Math.max(MIN_AGE_MS, longestWaitMs(maxAttempts));
 };
 
 /** What a failed attempt makes of its entry. A probe of an open breaker uses up no attempt. */
@@ -146,16 +155,31 @@ const attempt = async (
   }
 };
 
-/** The oldest entry of each broken destination whose next probe is due. */
+/**
+ * The oldest entry of each broken destination whose next probe is due. Each is claimed and must be sent;
+ * one at a time per destination, in the whole process, they are not counted among the bytes in flight.
+ */
 const takeProbes = async (context: SpoolContext): Promise<SpoolEntry[]> => {
   await context.lease.assert();
   const { destinations, store, mailboxId } = context;
   const probes: SpoolEntry[] = [];
-  for (const id of destinations.probesDue()) {
-    const entry = await store.oldestWaiting(mailboxId, id);
-    if (entry !== null && destinations.claimProbe(id)) probes.push(entry);
+  try {
+    for (const id of destinations.probesDue()) {
+      const entry = await store.oldestWaiting(mailboxId, id);
+      if (entry !== null && destinations.claimProbe(id)) probes.push(entry);
+    }
+  } catch (error) {
+    for (const { destination } of probes) destinations.releaseProbe(destination);
+    throw error;
   }
   return probes;
+};
+
+/** Writes what became of entries, until the store takes it. */
+const write = async (context: SpoolContext, updates: readonly SpoolUpdate[]): Promise<void> => {
+  const { store, mailboxId, lease } = context;
+  if (updates.length === 0) return;
+  await untilWritten(context, () => store.updateSpool(mailboxId, lease.fence, updates));
 };
 
 /** Attempts all, and hands back what became of them; a lost lease is thrown after the rest ended. */
@@ -174,46 +198,49 @@ const attemptAll = async (
   return updates;
 };
 
-/**
- * Writes what became of entries, again and again until the store takes it: sent before it is written
- * down, each would be sent again at the next look, for as long as the disk is full.
- */
-const write = async (context: SpoolContext, updates: readonly SpoolUpdate[]): Promise<void> => {
-  if (updates.length === 0) return;
-  const { clock, random, log, store, mailboxId, lease, abort } = context;
-  const backoff = createBackoff(random, WRITE_RETRY);
-  for (let failures = 1; ; failures += 1) {
-    await lease.assert();
-    try {
-      await store.updateSpool(mailboxId, lease.fence, updates);
-      context.writeFailing(false);
-      return;
-    } catch (error) {
-      if (error instanceof FencedError) throw error;
-      context.writeFailing(true);
-      log("commit.failed", { mailbox: mailboxId, code: errorCode(error), failures });
-      await clock.sleep(backoff.nextMs(), abort);
-      if (abort.aborted) throw new DOMException("the write was given up", "AbortError");
-    }
-  }
-};
-
 /** Milliseconds until an entry of this mailbox is due, or its destination may be probed again. */
 const restMs = async (context: SpoolContext): Promise<number> => {
   const { clock, store, destinations, mailboxId } = context;
-  const blocked = destinations.blocked();
+  // A broken destination that nothing of this mailbox waits for is not this mailbox's to probe.
+  const waitedFor = await store.waitingDestinations(mailboxId);
+  const blocked = waitedFor.filter((id) => destinations.admission(id) !== "open");
   const dueMs = await store.nextDueMs(mailboxId, blocked);
   const untilDueMs = dueMs === null ? Infinity : Math.max(0, dueMs - clock.wallMs());
-  const untilProbeMs = blocked.length === 0 ? Infinity : destinations.nextChangeMs();
-  // Never 0: a probe that another mailbox is making is due until it ends.
-  return Math.max(1, Math.min(untilDueMs, untilProbeMs));
+  // Never 0, in which the loop would not let anybody else work.
+  return Math.max(1, Math.min(untilDueMs, destinations.nextChangeMs(blocked)));
 };
 
 /** A destination that works again gets all that waits for it at once, whatever it waited for. */
 const releaseClosed = async (context: SpoolContext): Promise<void> => {
-  const closed = context.destinations.takeClosed();
-  for (const id of closed) await context.store.makeDue(id, context.clock.wallMs());
-  if (closed.length > 0) context.wakeSpools();
+  const { destinations, store, clock } = context;
+  for (const id of destinations.closed()) {
+    await store.makeDue(id, clock.wallMs());
+    destinations.madeDue(id);
+    context.wakeSpools();
+  }
+};
+
+/** Sends what is due, oldest first, once its payloads have their place among the bytes in flight. */
+const sendDue = async (context: SpoolContext): Promise<readonly SpoolUpdate[]> => {
+  const { clock, store, destinations, mailboxId, bytesInFlight, ending } = context;
+  const due = {
+    mailbox: mailboxId,
+    nowMs: clock.wallMs(),
+    limit: BATCH,
+    maxBytes: BATCH_BYTES,
+    except: destinations.blocked(),
+  };
+  const bytes = await store.dueBytes(due);
+  if (bytes === 0) return [];
+  // It rejects only when nothing is to be begun any more.
+  const release = await bytesInFlight.acquire(bytes, ending).catch(() => null);
+  if (release === null) return [];
+  try {
+    const entries = await store.dueEntries({ ...due, maxBytes: bytes });
+    return await attemptAll(context, entries, false);
+  } finally {
+    release();
+  }
 };
 
 /**
@@ -221,17 +248,11 @@ const releaseClosed = async (context: SpoolContext): Promise<void> => {
  * milliseconds until there may be more to do; 0 when there may be more at once.
  */
 export const workSpool = async (context: SpoolContext): Promise<number> => {
-  const { clock, store, destinations, mailboxId, metrics } = context;
+  const { clock, metrics } = context;
   const startedMs = clock.monoMs();
   const probed = await attemptAll(context, await takeProbes(context), true);
   await releaseClosed(context);
-  const due = await store.dueEntries({
-    mailbox: mailboxId,
-    nowMs: clock.wallMs(),
-    limit: BATCH,
-    except: destinations.blocked(),
-  });
-  const sent = await attemptAll(context, due, false);
+  const sent = await sendDue(context);
   if (probed.length + sent.length === 0) return restMs(context);
   metrics.stepSeconds("spool", (clock.monoMs() - startedMs) / 1000);
   return 0;

@@ -1,9 +1,15 @@
-// From rules as configured to rules that can be run: expressions compiled for a linear-time engine,
-// webhook URLs checked. A rule that cannot be used is refused alone. Called once per change of the
-// configuration.
+// From rules as configured to rules that can be run: every value of a rule is judged here and nowhere
+// else, and expressions are compiled for a linear-time engine. A rule that cannot be used is refused
+// alone. Called once per change of the configuration, and by `check`.
 import { RE2JS } from "re2js";
-import { AppError } from "../core/errors.ts";
-import type { Rule, RuleCondition, WebhookSettings } from "../core/settings.ts";
+import { isHeaderName } from "../core/message.ts";
+import {
+  RULE_OPERATORS,
+  RULE_PRIORITIES,
+  type Rule,
+  type RuleCondition,
+  type WebhookSettings,
+} from "../core/settings.ts";
 import { refuseUrl } from "../net/egress-guard.ts";
 
 /** A condition that can be run. */
@@ -13,91 +19,132 @@ export interface CompiledCondition {
   test: (value: string) => boolean;
 }
 
-/** A rule that can be run; its `webhookUrl` is a whole URL or null. */
+/** A rule that can be run. */
 export interface CompiledRule extends Rule {
   /** The conditions, ready to be asked. */
   compiled: readonly CompiledCondition[];
 }
 
-/** A rule that cannot be used; the message says what to change and quotes nothing of the rule. */
-export interface RefusedRule {
-  id: string;
+/** What is wrong at one key of a rule, `conditions[0].value`, and what to write instead. */
+export interface RuleProblem {
+  key: string;
   message: string;
 }
 
+/** A rule that cannot be used. Only its id is quoted, and only when that is well formed. */
+export interface RefusedRule {
+  /** Its place among the configured rules, from 0. */
+  index: number;
+  /** `rules[3]` for a rule whose own id cannot be shown. */
+  id: string;
+  /** Everything that is wrong with it; never empty. */
+  problems: readonly RuleProblem[];
+}
+
 type RuleTargets = Pick<WebhookSettings, "url" | "allowPrivateAddresses" | "namedSecrets">;
+type Say = (key: string, message: string) => void;
 
-const MAKE_HOST = "hook.eu2.make.com";
-const MAKE_TOKEN = /^([A-Za-z0-9_-]+)(?:@hook\.eu2\.make\.com)?$/;
+/** What a condition on a header begins with; the name of the header follows. */
+export const HEADER_PREFIX = "header:";
 
-const FIELDS = new Set(["sender", "subject", "body", "to", "mailbox", "has_attachment"]);
+const FIELDS = ["sender", "subject", "body", "to", "mailbox", "has_attachment"];
 
-/** Why a rule is refused; caught in this file, where the rule's id is known. */
-const refusal = (message: string): AppError => new AppError("rules/refused", message);
+const isField = (field: string): boolean =>
+  FIELDS.includes(field) ||
+  (field.startsWith(HEADER_PREFIX) && isHeaderName(field.slice(HEADER_PREFIX.length)));
 
-const compileCondition = (
-  { field, operator, value, caseSensitive }: RuleCondition,
-  index: number,
-): CompiledCondition => {
-  const where = `conditions[${index}]`;
-  if (!FIELDS.has(field) && !/^header:[^\s:]+$/.test(field)) {
-    throw refusal(`${where}: unknown field; use one of ${[...FIELDS].join(", ")}, header:<name>`);
-  }
-  if (field === "has_attachment" && (operator !== "equals" || !/^(true|false)$/i.test(value))) {
-    throw refusal(`${where}: has_attachment takes equals with true or false`);
-  }
-  if (value.trim() === "") throw refusal(`${where}: the value is empty; write what to look for`);
-  if (operator === "regex") {
-    try {
-      const expression = RE2JS.compile(value, caseSensitive ? 0 : RE2JS.CASE_INSENSITIVE);
-      return { field, test: (text) => expression.test(text) };
-    } catch {
-      throw refusal(
-        `${where}: not an expression of RE2 syntax (no look-around, no back-references)`,
-      );
-    }
-  }
-  const fold = caseSensitive
-    ? (text: string): string => text
-    : (text: string): string => text.toLowerCase();
+const isRuleId = (id: string): boolean => /^[a-z0-9-]{1,64}$/.test(id);
+
+/** Stands for a test that cannot be made; its rule is refused, so nobody asks it. */
+const NEVER: CompiledCondition["test"] = () => false;
+
+const createTest = (
+  { operator, value, caseSensitive }: RuleCondition,
+  where: string,
+  say: Say,
+): CompiledCondition["test"] => {
+  const fold = (text: string): string => (caseSensitive ? text : text.toLowerCase());
   const wanted = fold(value);
-  return operator === "equals"
-    ? { field, test: (text) => fold(text) === wanted }
-    : { field, test: (text) => fold(text).includes(wanted) };
+  switch (operator) {
+    case "contains":
+      return (text) => fold(text).includes(wanted);
+    case "equals":
+      return (text) => fold(text) === wanted;
+    case "regex":
+      try {
+        const expression = RE2JS.compile(value, caseSensitive ? 0 : RE2JS.CASE_INSENSITIVE);
+        return (text) => expression.test(text);
+      } catch {
+        say(
+          `${where}.value`,
+          "write an expression of RE2 syntax (no look-around, no back-references)",
+        );
+        return NEVER;
+      }
+    default:
+      say(`${where}.operator`, `write one of ${RULE_OPERATORS.join(", ")}`);
+      return NEVER;
+  }
 };
 
-/** The rule's URL in full: a token of Make stands for its hook, as in the Python service. */
-const compileUrl = (url: string | null, webhook: RuleTargets): string | null => {
-  if (url === null) return null;
-  const token = MAKE_TOKEN.exec(url.trim())?.[1];
-  const whole = token === undefined ? url.trim() : `https://${MAKE_HOST}/${token}`;
-  const hostname = URL.parse(whole)?.hostname;
+/** `has_attachment`: the fact is told as `true` or `false`, however the rule spells it. */
+const createAttachmentTest = (
+  { operator, value }: RuleCondition,
+  where: string,
+  say: Say,
+): CompiledCondition["test"] => {
+  const wanted = value.toLowerCase();
+  if (operator !== "equals") say(`${where}.operator`, "write equals; there is nothing to search");
+  if (wanted !== "true" && wanted !== "false") say(`${where}.value`, "write true or false");
+  return (text) => text === wanted;
+};
+
+const compileCondition = (condition: RuleCondition, where: string, say: Say): CompiledCondition => {
+  const { field, value } = condition;
+  if (field === "has_attachment") {
+    return { field, test: createAttachmentTest(condition, where, say) };
+  }
+  if (!isField(field)) {
+    say(`${where}.field`, `write one of ${FIELDS.join(", ")} or ${HEADER_PREFIX}<name>`);
+  }
+  if (value.trim() === "") say(`${where}.value`, "write what to look for");
+  return { field, test: createTest(condition, where, say) };
+};
+
+const judgeUrl = (url: string, webhook: RuleTargets, say: Say): void => {
+  const hostname = URL.parse(url)?.hostname;
   const isDefaultHost = hostname !== undefined && hostname === URL.parse(webhook.url)?.hostname;
-  const reason = refuseUrl(whole, webhook.allowPrivateAddresses && isDefaultHost);
-  if (reason === null) return whole;
-  throw refusal(
-    `webhook_url is refused (${reason}); use an https URL of a public host, or the host of webhook.url with webhook.allow_private_addresses`,
+  const reason = refuseUrl(url, webhook.allowPrivateAddresses && isDefaultHost);
+  if (reason === null) return;
+  say(
+    "actions.webhook_url",
+    `write an https:// address of a public host, or a hook token (${reason}); a private one must have the host of webhook.url, with webhook.allow_private_addresses: true`,
   );
 };
 
-const compileRule = (rule: Rule, webhook: RuleTargets): CompiledRule => {
-  if (rule.name.trim() === "") throw refusal("name is blank; give the rule a name");
-  if (!["normal", "high"].includes(rule.priority)) {
-    throw refusal("priority is neither normal nor high");
+const compileRule = (rule: Rule, webhook: RuleTargets, say: Say): CompiledRule => {
+  const { id, name, conditions, priority, webhookUrl, secretName } = rule;
+  if (!isRuleId(id)) say("id", "write 1 to 64 of a-z, 0-9 and -");
+  if (name.trim() === "") say("name", "write a name or remove the key");
+  if (conditions.length === 0) say("conditions", "write at least one condition");
+  if (!RULE_PRIORITIES.some((known) => known === priority)) {
+    say("actions.priority", `write one of ${RULE_PRIORITIES.join(", ")}`);
   }
-  if (rule.conditions.length === 0) throw refusal("no conditions; write at least one");
-  if (rule.secretName !== null && !webhook.namedSecrets.has(rule.secretName)) {
-    throw refusal("the secret it names is not in webhook.secrets; add it or name another");
+  if (secretName !== null && !webhook.namedSecrets.has(secretName)) {
+    say("actions.secret", "write a name that webhook.secrets has");
   }
-  const webhookUrl = compileUrl(rule.webhookUrl, webhook);
-  return { ...rule, webhookUrl, compiled: rule.conditions.map(compileCondition) };
+  if (webhookUrl !== null) judgeUrl(webhookUrl, webhook, say);
+  const compiled = conditions.map((condition, at) =>
+    compileCondition(condition, `conditions[${at}]`, say),
+  );
+  return { ...rule, compiled };
 };
 
 /**
  * The rules that can be used, in order, and why the others cannot. One bad rule never takes others
- * with it; of two rules with one id the first stays. Expressions are searched for anywhere in a
- * value; `.` does not match a newline, `^` and `$` are the ends of the whole value, and `\b` and `\w`
- * know ASCII only.
+ * with it; of two rules with one id the later is refused, whatever the first is worth. Expressions are
+ * searched for anywhere in a value; `.` does not match a newline, `^` and `$` are the ends of the whole
+ * value, and `\b` and `\w` know ASCII only.
  */
 export const compileRules = (
   rules: readonly Rule[],
@@ -105,16 +152,15 @@ export const compileRules = (
 ): { rules: CompiledRule[]; refused: RefusedRule[] } => {
   const compiled: CompiledRule[] = [];
   const refused: RefusedRule[] = [];
-  const ids = new Set<string>();
-  for (const rule of rules) {
-    try {
-      if (ids.has(rule.id)) throw refusal("another rule has this id; ids are unique");
-      ids.add(rule.id);
-      compiled.push(compileRule(rule, webhook));
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      refused.push({ id: rule.id, message: error.message });
-    }
+  const taken = new Set<string>();
+  for (const [index, rule] of rules.entries()) {
+    const problems: RuleProblem[] = [];
+    const say: Say = (key, message) => void problems.push({ key, message });
+    if (taken.has(rule.id)) say("id", "write another id; this one is taken by a rule above");
+    taken.add(rule.id);
+    const candidate = compileRule(rule, webhook, say);
+    if (problems.length === 0) compiled.push(candidate);
+    else refused.push({ index, id: isRuleId(rule.id) ? rule.id : `rules[${index}]`, problems });
   }
   return { rules: compiled, refused };
 };

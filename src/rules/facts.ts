@@ -1,6 +1,6 @@
-// What the rules may look at of a message, as the rules see it: addresses as they were parsed, a body
-// of bounded length. Made by the orchestrator from metadata alone, and again once the body is there.
-import { MAX_RULE_BODY_CHARS } from "../core/limits.ts";
+// What the rules may look at of a message, as the rules see it: addresses as they were parsed, texts of
+// bounded length, so that an expression costs what it costs and no more. Made by the orchestrator from metadata alone, and again once the body is there.
+import { MAX_RULE_BODY_CHARS, MAX_RULE_TEXT_CHARS } from "../core/limits.ts";
 import type { Message } from "../core/message.ts";
 
 /** The fields that conditions name (DESIGN section 8). */
@@ -8,13 +8,17 @@ export interface Facts {
   mailbox: string;
   /** The first From address in lower case, never a display name; null: the message has none. */
   sender: string | null;
+  /** Its first {@link MAX_RULE_TEXT_CHARS} characters; empty when the message has none. */
   subject: string;
-  /** Every To and Cc address. */
+  /** Every To and Cc address, each as it is. */
   to: readonly string[];
-  /** Names in lower case, every value. */
+  /** Names in lower case, every value, each to its first {@link MAX_RULE_TEXT_CHARS} characters. */
   headers: ReadonlyMap<string, readonly string[]>;
   hasAttachment: boolean;
-  /** Null: not read, so no condition on the body holds. */
+  /**
+   * Text and HTML, each to its first {@link MAX_RULE_BODY_CHARS} characters. Null: not read, so no
+   * condition on the body holds.
+   */
   body: string | null;
 }
 
@@ -32,15 +36,17 @@ const bodyOf = ({ text, html }: FactSource): string | null => {
   return seen.length === 0 ? null : seen.join("\n");
 };
 
-/** The facts of a message. */
+const capped = (text: string): string => text.slice(0, MAX_RULE_TEXT_CHARS);
+
+/** The facts of a message; what is cut here is cut for the rules alone (DESIGN section 8). */
 export const factsOf = (source: FactSource): Facts => {
   const { mailbox, envelope, headers, attachments } = source;
   return {
     mailbox,
     sender: envelope.from[0]?.address?.toLowerCase() ?? null,
-    subject: envelope.subject ?? "",
+    subject: capped(envelope.subject ?? ""),
     to: [...envelope.to, ...envelope.cc].flatMap(({ address }) => address ?? []),
-    headers,
+    headers: new Map([...headers].map(([name, values]) => [name, values.map(capped)])),
     hasAttachment: attachments.length > 0,
     body: bodyOf(source),
   };

@@ -1,7 +1,7 @@
 // Which rule a message falls under, by its envelope alone and with its body. The numbers of vectors are
 // those of the list of reference vectors.
 import { describe, expect, test } from "vitest";
-import { MAX_RULE_BODY_CHARS } from "../core/limits.ts";
+import { MAX_RULE_BODY_CHARS, MAX_RULE_TEXT_CHARS } from "../core/limits.ts";
 import type { Envelope } from "../core/message.ts";
 import type { Rule, RuleCondition } from "../core/settings.ts";
 import { type CompiledRule, compileRules } from "./compile.ts";
@@ -121,6 +121,21 @@ describe("conditions", () => {
     expect(await matches(find, { text: `${pad(MAX_RULE_BODY_CHARS - 5)}needle` })).toBe(false);
     expect(await matches([["body", "equals", "a\nb"]], { text: "a", html: "b" })).toBe(true);
     expect(await matches([["body", "regex", ".*"]])).toBe(false);
+  });
+
+  test("see the subject and every value of a header as far as the limit, addresses whole", async () => {
+    const long = `${"a".repeat(MAX_RULE_TEXT_CHARS - 6)}needleX`;
+    const headers = new Map([["x-long", ["short", long]]]);
+    const to = [{ name: null, address: `${long}@x.org` }];
+    for (const [field, more] of [
+      ["subject", subject(long)],
+      ["header:x-long", { headers }],
+    ] as const) {
+      expect(await matches([[field, "contains", "needle"]], more)).toBe(true);
+      expect(await matches([[field, "contains", "needlex"]], more)).toBe(false);
+    }
+    const addressed = { envelope: { ...envelope, to } };
+    expect(await matches([["to", "contains", "needlex@x.org"]], addressed)).toBe(true);
   });
 
   test("of one rule are joined by AND", async () => {

@@ -1,7 +1,7 @@
 // Which rule a message falls under: the first whose conditions all hold. Most messages are judged by
 // their envelope alone, before anything of their body is fetched; the orchestrator asks twice only
 // where a rule looks into the body.
-import type { CompiledCondition, CompiledRule } from "./compile.ts";
+import { type CompiledCondition, type CompiledRule, HEADER_PREFIX } from "./compile.ts";
 import type { Facts } from "./facts.ts";
 
 /** What the envelope decides. */
@@ -9,8 +9,6 @@ export type EnvelopeVerdict =
   | { kind: "matched"; rule: CompiledRule }
   | { kind: "none" }
   | { kind: "needs_body" };
-
-const HEADER_PREFIX = "header:";
 
 /** The values of a field; a condition holds when any of them satisfies it. */
 const valuesOf = (field: string, facts: Facts): readonly string[] => {

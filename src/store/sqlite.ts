@@ -8,7 +8,13 @@ import { createFencedTransaction, createFences, createTransaction } from "./sqli
 import { createClaims, createCursors, createTail } from "./sqlite/folders.ts";
 import { createHousekeeping } from "./sqlite/housekeeping.ts";
 import { createReceiptReads, createReceiptWrites, createTodos } from "./sqlite/receipts.ts";
-import { createForgetUids, createNodes, createRedeliveries, createRuns } from "./sqlite/runs.ts";
+import {
+  createForgetUids,
+  createNames,
+  createNodes,
+  createRedeliveries,
+  createRuns,
+} from "./sqlite/runs.ts";
 import { prepareSchema } from "./sqlite/schema.ts";
 import { createSpoolCipher } from "./sqlite/spool-cipher.ts";
 import { createSpoolEntries, createSpoolViews } from "./sqlite/spool-reads.ts";
@@ -44,6 +50,7 @@ export const createSqliteStore = ({ database, random, spoolKeys }: SqliteStoreDe
   const spoolParts = { database, transaction, fenced, cipher, receipts };
   const { trim: trimNodes, ...nodes } = createNodes(database);
   const forgetUids = createForgetUids(database);
+  const { dropAll, ...todos } = createTodos(database, fenced);
   const trims = [receipts.trim, tail.trim, claims.trim, trimNodes];
   let open = true;
   return {
@@ -52,7 +59,10 @@ export const createSqliteStore = ({ database, random, spoolKeys }: SqliteStoreDe
     readTail: tail.readTail,
     readClaims: claims.readClaims,
     ...createFences(database, transaction),
-    ...createCommit({ fenced, cursors, tail, claims, receipts, spool, forgetUids }),
+    ...createCommit({
+      ...{ fenced, cursors, tail, claims, receipts, spool, forgetUids },
+      todos: { dropAll },
+    }),
     ...createRuns(database, fenced),
     ...createRedeliveries(database, { transaction, fenced }),
     ...createSpoolEntries(database, cipher),
@@ -60,9 +70,10 @@ export const createSqliteStore = ({ database, random, spoolKeys }: SqliteStoreDe
     ...createSpoolUpdates(spoolParts, spool),
     ...createSpoolDecisions(spoolParts, spool),
     ...createReceiptReads(database, receipts),
-    ...createTodos(database, fenced),
+    ...todos,
     watch: (changed) => database.watch(changed),
     ...nodes,
+    ...createNames(database, transaction),
     ...createHousekeeping(database, transaction, trims),
     close: async () => {
       if (open) database.close();

@@ -1,7 +1,12 @@
 // The one suite that every store passes, whatever it keeps its state in; the suites by subject are in
 // contract/. Called by the test of each store.
 import { describe } from "vitest";
-import { claimsContract, cursorContract, tailContract } from "./contract/commits.contract.ts";
+import {
+  claimsContract,
+  cursorContract,
+  renumberingContract,
+  tailContract,
+} from "./contract/commits.contract.ts";
 import { fencesContract, runsContract } from "./contract/fences.contract.ts";
 import {
   receiptsContract,
@@ -21,6 +26,7 @@ export const storeContract = (name: string, open: OpenStore): void => {
     fencesContract(open);
     runsContract(open);
     cursorContract(open);
+    renumberingContract(open);
     tailContract(open);
     claimsContract(open);
     receiptsContract(open);

@@ -82,7 +82,9 @@ export interface Claim {
 
 /**
  * One fenced transaction. An empty one proves that the store takes writes. The UIDs of its receipts are
- * suspects no longer, and their redelivery is done.
+ * suspects no longer, and their redelivery is done. A cursor with another UIDVALIDITY or account than the
+ * stored one makes every UID name another message: suspects and redeliveries of the mailbox, and what
+ * is owed after delivery in the folder, go before anything of this commit is written.
  */
 export interface Commit {
   mailbox: string;
@@ -99,6 +101,12 @@ export interface Commit {
    * such entry leaves with this commit. Needs `cursor`.
    */
   tailMatched?: readonly string[];
+}
+
+/** What a commit did besides what it was told. */
+export interface CommitResult {
+  /** Actions after delivery that are owed no more, because their UIDs name other messages now. */
+  droppedTodos: number;
 }
 
 /** What becomes of a spool row after an attempt. */
@@ -119,6 +127,18 @@ export interface Suspect {
   uid: number;
   /** How often it was being read alone when the process ended. */
   soloDeaths: number;
+}
+
+/** Which waiting rows are asked for. */
+export interface DueQuery {
+  mailbox: string;
+  nowMs: number;
+  /** Rows. */
+  limit: number;
+  /** Payload bytes. */
+  maxBytes: number;
+  /** Destination ids. */
+  except: readonly string[];
 }
 
 /** How full the spool is, over all mailboxes. */
@@ -159,7 +179,7 @@ export interface Store {
    * Writes all of it or nothing. Spool rows are idempotent by (event id, destination): a waiting row
    * stays as it is, a parked one is replaced. A pair whose receipt says delivered leaves the spool.
    */
-  commit(commit: Commit): Promise<void>;
+  commit(commit: Commit): Promise<CommitResult>;
   /** The event ids behind those keys that are claimed and not expired at `nowMs`. */
   readClaims(keys: readonly string[], nowMs: number): Promise<ReadonlyMap<string, string>>;
 
@@ -175,14 +195,13 @@ export interface Store {
 
   /**
    * Waiting rows of a mailbox due at `nowMs`, oldest first, none of the `except` destinations, none
-   * that no configured key opens. Also ends at 8 MiB of payload, but never without one row.
+   * that no configured key opens. Also ends at `maxBytes` of payload, but never without one row.
    */
-  dueEntries(query: {
-    mailbox: string;
-    nowMs: number;
-    limit: number;
-    except: readonly string[];
-  }): Promise<readonly SpoolEntry[]>;
+  dueEntries(query: DueQuery): Promise<readonly SpoolEntry[]>;
+  /** The payload bytes that `dueEntries` would load for the same query now. */
+  dueBytes(query: DueQuery): Promise<number>;
+  /** Destinations that rows of this mailbox wait for, due or not. */
+  waitingDestinations(mailbox: string): Promise<readonly string[]>;
   /** When the next waiting row of a mailbox is due, none of the `except` destinations; null: never. */
   nextDueMs(mailbox: string, except: readonly string[]): Promise<number | null>;
   /** The waiting row of this mailbox and destination that waits longest, due or not. */
@@ -224,8 +243,6 @@ export interface Store {
     limit: number;
   }): Promise<readonly { eventId: string; uid: number }[]>;
   closeTodos(mailbox: string, fence: number, eventIds: readonly string[]): Promise<void>;
-  /** Drops what is owed under another UIDVALIDITY; returns how many. */
-  dropStaleTodos(mailbox: string, fence: number, uidvalidity: string): Promise<number>;
 
   /** An operator asks to send these messages again. */
   requestRedelivery(mailbox: string, uids: readonly number[]): Promise<void>;
@@ -239,6 +256,13 @@ export interface Store {
   /** The live row of a daemon (JSON), for `status`. */
   writeNode(node: string, live: string, wallMs: number): Promise<void>;
   readNodes(): Promise<readonly { node: string; live: string; wallMs: number }[]>;
+  /**
+   * A process says that its configuration names these mailboxes. Said again every minute; a longer
+   * silence, in which no process ran, counts for no mailbox.
+   */
+  nameMailboxes(mailboxes: readonly string[], wallMs: number): Promise<void>;
+  /** When a process named this mailbox last, moved on by such silences; null: never. */
+  lastNamedMs(mailbox: string): Promise<number | null>;
 
   /** Trims what is past its keep: receipts, tail, claims, node rows, free pages, the log. */
   housekeep(nowMs: number): Promise<void>;

@@ -101,4 +101,9 @@ describe("findDestination", () => {
     expect(findDestination({ webhook, rules }, "rule-bills")).toBeNull();
     expect(findDestination({ webhook, rules }, "bills")).toBeNull();
   });
+
+  test("finds nothing for a rule whose secret is gone, and never another secret", () => {
+    const rules = [ruleWith({ secretName: "withdrawn" })];
+    expect(findDestination({ webhook, rules }, "rule-bills")).toBeNull();
+  });
 });

@@ -58,7 +58,10 @@ export const destinationsOf = (webhook: WebhookSettings, rule: Rule | null): Des
   return rule.stopProcessing ? [own] : [own, first];
 };
 
-/** The destination of that id in the configuration in force; null when it is gone. */
+/**
+ * The destination of that id in the configuration in force; null when it is gone. One whose rule names
+ * a secret that is no longer there is gone too: it is never signed with another.
+ */
 export const findDestination = (
   { webhook, rules }: Pick<HotSettings, "webhook" | "rules">,
   id: string,
@@ -66,5 +69,6 @@ export const findDestination = (
   if (id === "default") return defaultOf(webhook);
   const rule = rules.find((candidate) => `rule-${candidate.id}` === id);
   if (rule === undefined || rule.webhookUrl === null) return null;
+  if (rule.secretName !== null && !webhook.namedSecrets.has(rule.secretName)) return null;
   return ruleOf(webhook, rule, rule.webhookUrl);
 };

@@ -26,7 +26,7 @@ describe("the breaker of a destination", () => {
     failTimes("default", 1);
     expect(destinations.admission("default")).toBe("blocked");
     expect(destinations.claimProbe("default")).toBe(false);
-    expect(destinations.nextChangeMs()).toBe(30_000);
+    expect(destinations.nextChangeMs(["default"])).toBe(30_000);
     await clock.advance(30_000);
     expect(destinations.probesDue()).toEqual(["default"]);
     expect(destinations.claimProbe("default")).toBe(true);
@@ -34,8 +34,10 @@ describe("the breaker of a destination", () => {
     expect(destinations.view()).toMatchObject([{ id: "default", breaker: "probing" }]);
     destinations.succeeded("default");
     expect(destinations.admission("default")).toBe("open");
-    expect(destinations.takeClosed()).toEqual(["default"]);
-    expect(destinations.takeClosed()).toEqual([]);
+    expect(destinations.closed()).toEqual(["default"]);
+    expect(destinations.closed()).toEqual(["default"]);
+    destinations.madeDue("default");
+    expect(destinations.closed()).toEqual([]);
   });
 
   test("waits longer after a failed probe, and not at all after one that was given back", async () => {
@@ -44,7 +46,7 @@ describe("the breaker of a destination", () => {
     await clock.advance(30_000);
     destinations.claimProbe("default");
     destinations.failed("default", { probe: true });
-    expect(destinations.nextChangeMs()).toBe(60_000);
+    expect(destinations.nextChangeMs(["default"])).toBe(60_000);
     await clock.advance(60_000);
     destinations.claimProbe("default");
     destinations.releaseProbe("default");
@@ -70,6 +72,9 @@ describe("the breaker of a destination", () => {
     failTimes("rule-a", 5);
     expect(destinations.admission("default")).toBe("open");
     expect(destinations.blocked()).toEqual(["rule-a"]);
+    expect(destinations.nextChangeMs(["rule-a", "default"])).toBe(30_000);
+    expect(destinations.nextChangeMs(["default", "rule-never-used"])).toBe(Infinity);
+    expect(destinations.nextChangeMs([])).toBe(Infinity);
   });
 
   test("does not care for steps of the wall clock", async () => {
@@ -87,13 +92,13 @@ describe("a pause", () => {
     destinations.pause("default", 10_000);
     destinations.pause("default", 1000);
     expect(destinations.admission("default")).toBe("blocked");
-    expect(destinations.nextChangeMs()).toBe(10_000);
+    expect(destinations.nextChangeMs(["default"])).toBe(10_000);
     expect(destinations.view()).toEqual([
       { id: "default", breaker: "closed", pausedUntilMs: clock.wallMs() + 10_000 },
     ]);
     await clock.advance(10_000);
     expect(destinations.admission("default")).toBe("open");
-    expect(destinations.nextChangeMs()).toBe(Infinity);
+    expect(destinations.nextChangeMs(["default"])).toBe(Infinity);
   });
 
   test("holds a due probe back", async () => {
@@ -102,7 +107,7 @@ describe("a pause", () => {
     destinations.pause("default", 40_000);
     await clock.advance(30_000);
     expect(destinations.claimProbe("default")).toBe(false);
-    expect(destinations.nextChangeMs()).toBe(10_000);
+    expect(destinations.nextChangeMs(["default"])).toBe(10_000);
     await clock.advance(10_000);
     expect(destinations.claimProbe("default")).toBe(true);
   });
@@ -124,6 +129,6 @@ describe("the registry", () => {
     destinations.succeeded("rule-a");
     destinations.forget(new Set(["default"]));
     expect(destinations.view().map(({ id }) => id)).toEqual(["default"]);
-    expect(destinations.takeClosed()).toEqual([]);
+    expect(destinations.closed()).toEqual([]);
   });
 });

@@ -41,10 +41,12 @@ export interface Destinations {
   probesDue(): readonly string[];
   /** Ids to which ordinary attempts are not admitted. */
   blocked(): readonly string[];
-  /** Ids whose breaker closed since the last call: what waits for them is due at once. */
-  takeClosed(): readonly string[];
-  /** Milliseconds until the next probe or end of a pause; `Infinity` when nothing is to come. */
-  nextChangeMs(): number;
+  /** Ids whose breaker closed: what waits for them is to be made due, see `madeDue`. */
+  closed(): readonly string[];
+  /** What waits for this id was made due since its breaker closed. */
+  madeDue(id: string): void;
+  /** Milliseconds until the next probe or end of a pause of one of `ids`; `Infinity`: none is to come. */
+  nextChangeMs(ids: readonly string[]): number;
   view(): readonly DestinationView[];
   /** Forgets every destination whose id is not among these. */
   forget(idsToKeep: ReadonlySet<string>): void;
@@ -131,13 +133,14 @@ export const createDestinations = ({ clock, log }: { clock: Clock; log: Log }): 
     },
     probesDue: () => idsThatAre((now) => now === "probe_due"),
     blocked: () => idsThatAre((now) => now !== "open"),
-    takeClosed() {
-      const taken = [...closed];
-      closed.clear();
-      return taken;
-    },
-    nextChangeMs: () =>
-      Math.min(...[...entries.values()].map((entry) => changeMs(entry, clock.monoMs()))),
+    closed: () => [...closed],
+    madeDue: (id) => void closed.delete(id),
+    nextChangeMs: (ids) =>
+      Math.min(
+        ...ids
+          .flatMap((id) => entries.get(id) ?? [])
+          .map((entry) => changeMs(entry, clock.monoMs())),
+      ),
     view: () =>
       [...entries].map(([id, { breaker, pausedUntilMs }]) => {
         const leftMs = pausedUntilMs - clock.monoMs();

@@ -1,7 +1,7 @@
 // The body of a webhook: the JSON of DESIGN section 8 as a pure function of message and configuration,
 // so that every attempt sends the same bytes. The cycle caps a message once and builds its payload once.
 import { isoFromMs } from "../core/calendar.ts";
-import type { Limits } from "../core/limits.ts";
+import { type Limits, capText } from "../core/limits.ts";
 import type { Address, Attachment, Envelope, Message, Truncation } from "../core/message.ts";
 import type { Rule } from "../core/settings.ts";
 
@@ -15,21 +15,17 @@ const ORDER: readonly Truncation[] = [
   "offload",
 ];
 
-/** At most `max` code points of `text`, never half a surrogate pair. */
-const cut = (text: string, max: number): string =>
-  text.length <= max
-    ? text
-    : Array.from(text.slice(0, 2 * max))
-        .slice(0, max)
-        .join("");
+/** In one line of a header they mean nothing, and receivers choke on them or write them where it hurts. */
+const CONTROLS = /[\u0000-\u001f\u007f]+/g;
 
 /** Caps strings and lists and remembers which kind of cap took something away. */
 const createCapper = ({ maxNameChars, maxAddresses }: Limits) => {
   const hit = new Set<Truncation>();
   const name = (text: string | null): string | null => {
     if (text === null) return null;
-    const kept = cut(text, maxNameChars);
-    if (kept.length < text.length) hit.add("names");
+    const line = text.replaceAll(CONTROLS, " ");
+    const kept = capText(line, maxNameChars);
+    if (kept.length < line.length) hit.add("names");
     return kept;
   };
   const address = (one: Address): Address => ({
@@ -50,8 +46,8 @@ const createCapper = ({ maxNameChars, maxAddresses }: Limits) => {
 
 /**
  * `message` with everything from its headers within the limits: subject, ids, names, addresses and
- * file names at `maxNameChars` code points, lists of addresses at `maxAddresses`. What was cut is named
- * in `truncated`, each word once and always in the same order.
+ * file names at `maxNameChars` code points and without control characters, lists of addresses at
+ * `maxAddresses`. What was cut is named in `truncated`, each word once and always in the same order.
  */
 export const capMessage = (message: Message, limits: Limits): Message => {
   const { hit, name, addresses, attachment } = createCapper(limits);

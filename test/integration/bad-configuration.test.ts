@@ -45,7 +45,7 @@ describe("a file that cannot be used", () => {
       { more: "polling: { interval_seconds: 0 }" },
     ],
     ["a missing section", ": mailboxes: is missing", { imap: "" }],
-    ["a missing webhook secret", ": webhook.secret: ", { secret: "" }],
+    ["a missing webhook secret", ":6: webhook.secret: ", { secret: "" }],
     ["a webhook secret that is none", ":8: webhook.secret: ", { secret: "  secret: hunter2" }],
     ["a variable that is not set", ":8: webhook.secret: ", { secret: '  secret: "${NO_SUCH}"' }],
     [

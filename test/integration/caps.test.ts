@@ -54,6 +54,24 @@ describe("HTML over its cap", () => {
     },
   );
 
+  test("in another script is whole up to the cap, though every byte is escaped", async () => {
+    await using scene = await openScene(server);
+    const part = (text: string): Buffer =>
+      mail.textPart({ text, subtype: "html", encoding: "quoted-printable" });
+    const exact = "я".repeat(500_000);
+    await scene.deliver(mail.message({ subject: "fits" }, part(exact)));
+    await scene.deliver(mail.message({ subject: "over" }, part(`${exact}a`)));
+    const events = await scene.posted(2);
+    for (const { data } of events) expect(data["html"] === exact).toBe(true);
+    const truncated = events.map(({ data }) => [data["subject"], data["truncated"]]);
+    expect(new Map(truncated as [string, unknown][])).toEqual(
+      new Map([
+        ["fits", []],
+        ["over", ["html"]],
+      ]),
+    );
+  });
+
   test("counts over all HTML parts of the message together", async () => {
     await using relay = await startRelay(server.port);
     await using scene = await openScene(server, { mailbox: { port: relay.port } });

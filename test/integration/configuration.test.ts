@@ -1,5 +1,7 @@
 // The configuration while the daemon runs: what changes by itself, what at SIGHUP, what not at all, and
 // that a broken file costs nothing but a warning. And the daemon that is told not to poll.
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTestDaemon } from "../support/daemon.ts";
 import { type Dovecot, startDovecot } from "../support/dovecot.ts";
@@ -13,6 +15,15 @@ beforeAll(async () => {
 afterAll(async () => {
   await server.stop();
 });
+
+/** As if the mailbox `default` had been named last a day ago, and another one just now. */
+const letADayPass = (dataDir: string): void => {
+  const database = new DatabaseSync(join(dataDir, "signalpost.db"), { timeout: 5000 });
+  const name = database.prepare("INSERT OR REPLACE INTO named (mailbox, wall_ms) VALUES (?, ?)");
+  name.run("other", Date.now());
+  name.run("default", Date.now() - 86_400_000);
+  database.close();
+};
 
 const DROP_NOISE = [
   {
@@ -63,20 +74,17 @@ describe("a changed file", () => {
     await using scene = await openScene(server, { settings: { rules: DROP_NOISE } });
     const { daemon } = scene;
     for (const [count, text] of [
-      [1, "rules: [\n  nonsense: {"],
-      [2, ""],
-      [3, "enable_background_tasks: true\nwebhook: { url: 7 }\n"],
+      [1, ""],
+      [2, "enable_background_tasks: true\nwebhook: { url: 7 }\n"],
     ] as const) {
       daemon.writeConfigText(text);
-      await expect
-        .poll(() => daemon.events("config.rejected"), { timeout: 10_000 })
-        .toHaveLength(count);
+      await expect.poll(() => daemon.events("config.rejected")).toHaveLength(count);
     }
     await scene.deliverSubjects("noise", "signal");
     const [event] = await scene.posted(1);
     expect(event?.data.subject).toBe("signal");
-    expect(daemon.events("config.rejected")).toHaveLength(3);
-    expect(daemon.events("config.rejected")[2]).toMatchObject({ level: "warn", line: 2 });
+    expect(daemon.events("config.rejected")).toHaveLength(2);
+    expect(daemon.events("config.rejected")[1]).toMatchObject({ level: "warn", line: 2 });
     daemon.writeConfig({ rules: [] });
     await daemon.waitForEvent("config.reloaded", ({ rules }) => rules === 0);
     await scene.deliverSubjects("noise again");
@@ -158,7 +166,7 @@ describe("SIGHUP", () => {
     expect(touched).toHaveLength(1);
   });
 
-  test("parks what waits for a mailbox that is gone", async () => {
+  test("parks what waits for a mailbox that nobody has named for a day", async () => {
     await using scene = await openScene(server, { answer: () => ({ status: 500 }) });
     const { daemon } = scene;
     await scene.deliverSubjects("left behind");
@@ -166,6 +174,8 @@ describe("SIGHUP", () => {
     const { port, password } = server;
     daemon.writeConfig({ mailboxes: [{ id: "other", port, user: newUser(), password }] });
     daemon.kill("SIGHUP");
+    await daemon.waitForEvent("lock.released");
+    letADayPass(daemon.dataDir);
     await daemon.waitForEvent("spool.mailbox_gone", ({ mailbox }) => mailbox === "default");
     const rows = JSON.parse((await daemon.cli("parked", "list", "--json")).out);
     expect(rows).toMatchObject([{ mailbox: "default", reason: "mailbox_gone" }]);

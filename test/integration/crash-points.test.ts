@@ -1,6 +1,7 @@
 // The process dies at each named point of a message's life and is started again: nothing is lost, every
 // repeat has the id of the first, and only what was in flight is repeated. Real Dovecot, real receiver,
 // the shipped daemon.
+// @module-tag resilience
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { TestDaemon } from "../support/daemon.ts";
 import { deliveriesOf, messagesFor, subjects, until } from "../support/deliveries.ts";
@@ -20,20 +21,20 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** A daemon that died at `point`, and how many requests it had made by then. */
-const crashAt = async (
-  point: string,
-  options: SceneOptions = {},
-): Promise<{ scene: Scene; before: number }> => {
-  const scene = await openScene(server, {
+/** A scene with all messages in the folder, and its daemon not started yet. */
+const sceneBefore = (options: SceneOptions = {}): Promise<Scene> =>
+  openScene(server, {
     ...options,
     mailbox: { start_from: "beginning", ...options.mailbox },
     before: (user) => server.deliver(user, messagesFor(NAMES)),
     start: false,
   });
-  const end = await scene.daemon.startAndEnd({ SIGNALPOST_CRASH_AT: point });
+
+/** Runs the daemon until it dies at `point`; how many requests it had made by then. */
+const crashAt = async (point: string, { daemon, receiver }: Scene): Promise<number> => {
+  const end = await daemon.startAndEnd({ SIGNALPOST_CRASH_AT: point });
   expect(end).toEqual({ code: null, signal: "SIGKILL" });
-  return { scene, before: scene.receiver.requests.length };
+  return receiver.requests.length;
 };
 
 /** Starts it again and waits until everything is settled. */
@@ -48,26 +49,27 @@ const settled = async (daemon: TestDaemon): Promise<void> => {
 test.each(["after-fetch", "after-webhook", "after-webhook:30"])(
   "a death at %s repeats what was in flight and loses nothing",
   async (point) => {
-    const { scene, before } = await crashAt(point);
-    await using closing = scene;
-    await settled(closing.daemon);
-    const all = deliveriesOf(closing.receiver.requests);
+    await using scene = await sceneBefore();
+    const before = await crashAt(point, scene);
+    await settled(scene.daemon);
+    const all = deliveriesOf(scene.receiver.requests);
     expect(all.missing(NAMES)).toEqual([]);
     expect(all.torn).toEqual([]);
     expect(all.most).toBeLessThanOrEqual(2);
     expect(all.repeats).toBeLessThanOrEqual(Math.min(before, BATCH));
-    if (point !== "after-fetch") expect(before).toBeGreaterThan(0);
+    // Whether anything was sent by the time the last part was read is chance.
+    expect(before).toBeGreaterThanOrEqual(point === "after-fetch" ? 0 : 1);
   },
 );
 
 test.each(["after-commit", "after-commit:2"])(
   "a death at %s repeats nothing and loses nothing",
   async (point) => {
-    const { scene, before } = await crashAt(point);
-    await using closing = scene;
+    await using scene = await sceneBefore();
+    const before = await crashAt(point, scene);
     expect(before).toBeGreaterThanOrEqual(BATCH);
-    await settled(closing.daemon);
-    const all = deliveriesOf(closing.receiver.requests);
+    await settled(scene.daemon);
+    const all = deliveriesOf(scene.receiver.requests);
     expect([all.missing(NAMES), all.torn, all.repeats]).toEqual([[], [], 0]);
   },
 );
@@ -75,9 +77,9 @@ test.each(["after-commit", "after-commit:2"])(
 test("a death inside the spool's transaction leaves no half of it behind", async () => {
   let isDown = true;
   const answer = () => ({ status: isDown ? 503 : 200 });
-  const { scene, before } = await crashAt("after-spool", { answer });
-  await using closing = scene;
-  const { daemon, receiver } = closing;
+  await using scene = await sceneBefore({ answer });
+  const { daemon, receiver } = scene;
+  const before = await crashAt("after-spool", scene);
   expect(before).toBeGreaterThan(0);
   const { code, out } = await daemon.cli("receipts", "--json");
   expect([code, JSON.parse(out)]).toEqual([0, []]);
@@ -89,16 +91,16 @@ test("a death inside the spool's transaction leaves no half of it behind", async
 });
 
 test("a death after the flag was set repeats nothing and leaves no message without its flag", async () => {
-  const { scene } = await crashAt("after-flag", { mailbox: { after_delivery: "mark_seen" } });
-  await using closing = scene;
-  await settled(closing.daemon);
-  const client = await closing.client();
+  await using scene = await sceneBefore({ mailbox: { after_delivery: "mark_seen" } });
+  await crashAt("after-flag", scene);
+  await settled(scene.daemon);
+  const client = await scene.client();
   await until("every message is seen", async () => {
     const [found = ""] = await client.command("UID SEARCH UNSEEN");
     return found === "* SEARCH";
   });
   client.close();
-  const all = deliveriesOf(closing.receiver.requests);
+  const all = deliveriesOf(scene.receiver.requests);
   expect([all.missing(NAMES), all.torn, all.repeats]).toEqual([[], [], 0]);
 });
 

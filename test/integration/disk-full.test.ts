@@ -1,6 +1,7 @@
 // The disk under the data directory is full: the daemon says so, sends nothing twice because of it, and
 // goes on by itself when there is space again. Nothing is lost, also over a death in the middle of it.
 // The disk is a small tmpfs, so these tests need root.
+// @module-tag resilience
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";

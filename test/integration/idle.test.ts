@@ -69,7 +69,7 @@ describe("noticing mail", () => {
     await using fake = await silentServer(capabilities, () => isThere);
     await using scene = await openScene(server, { mailbox: { port: fake.port } });
     await scene.daemon.waitForEvent("mailbox.connected", (line) => line["idle"] === idle);
-    await expect.poll(() => fake.seen, { timeout: 10_000 }).toContain(idle ? "IDLE" : "NOOP");
+    await expect.poll(() => fake.seen).toContain(idle ? "IDLE" : "NOOP");
     isThere = true;
     const [event] = await scene.posted(1);
     expect(event?.data).toMatchObject({ subject: "silent", text: "hello" });

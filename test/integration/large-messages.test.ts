@@ -1,9 +1,10 @@
 // Messages that are too much: 100 MB of HTML, a 50 MB attachment, a header that no client should have to
 // read. What each costs is bounded, in memory and on the wire, and no mail near it suffers. A relay
 // before Dovecot counts what was really read from the socket.
+// @module-tag resilience
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { messagesFor, subjects, until } from "../support/deliveries.ts";
+import { messagesFor, poisonMessage, subjectOf, subjects, until } from "../support/deliveries.ts";
 import { type Dovecot, startDovecot } from "../support/dovecot.ts";
 import * as mail from "../support/mail.ts";
 import { startRelay } from "../support/relay.ts";
@@ -98,14 +99,7 @@ describe("a message of 100 MB", () => {
   });
 });
 
-/** A message whose ENVELOPE is far longer than a line may be. */
-const poisonMessage = (): Buffer => {
-  const recipients = Array.from({ length: 100_000 }, (_, index) => `r${index}@example.com`);
-  const extra = [["Cc", recipients.join(",\r\n ")]] as const;
-  return mail.plainMessage("never read", { subject: "poison", extra });
-};
-
-describe("a message whose header ends the connection", () => {
+describe("a message that ends the connection", () => {
   test("becomes a reduced event, and all mail around it is delivered whole", async () => {
     await using relay = await startRelay(server.port);
     await using scene = await openScene(server, {
@@ -113,7 +107,7 @@ describe("a message whose header ends the connection", () => {
       start: false,
     });
     const { daemon } = scene;
-    const poison = poisonMessage();
+    const poison = poisonMessage("poison");
     const names = subjects(20);
     await scene.deliver(
       ...messagesFor(names.slice(0, 10)),
@@ -153,7 +147,7 @@ describe("a message whose header ends the connection", () => {
       start: false,
     });
     const { daemon } = scene;
-    await scene.deliver(...messagesFor(["one"]), poisonMessage(), ...messagesFor(["two"]));
+    await scene.deliver(...messagesFor(["one"]), poisonMessage("poison"), ...messagesFor(["two"]));
     await daemon.start();
     const first = await scene.posted(3, 60_000);
     expect(first.map(({ data }) => data.subject).toSorted()).toEqual(["one", "poison", "two"]);
@@ -162,11 +156,11 @@ describe("a message whose header ends the connection", () => {
     server.resetUidvalidity(scene.user);
     await scene.deliverSubjects("three");
     relay.cut();
-    await daemon.waitForEvent(
-      "mailbox.reset",
-      ({ matched, fresh }) => matched === 3 && fresh === 1,
+    await daemon.waitForEvent("mailbox.reset");
+    await until("the new message is posted", () =>
+      scene.receiver.requests.some((request) => subjectOf(request) === "three"),
     );
-    const [fourth] = (await scene.posted(4, 60_000)).slice(3);
-    expect(fourth?.data.subject).toBe("three");
+    const sent = scene.receiver.requests.map(subjectOf);
+    expect(sent.filter((subject) => subject === "one" || subject === "two")).toHaveLength(2);
   });
 });

@@ -1,6 +1,7 @@
 // Nothing that a person wrote, and no secret, leaves the daemon by any way but the webhook: canaries are
 // planted in the mail and in the configuration, everything that can fail is made to fail at log level
 // debug, and then every word the daemon said and every byte it keeps is searched.
+// @module-tag resilience
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
   CANARY,
@@ -13,7 +14,7 @@ import {
 import type { DaemonSettings } from "../support/daemon-config.ts";
 import { type TestDaemon, createTestDaemon } from "../support/daemon.ts";
 import type { LogLine } from "../support/daemon-process.ts";
-import { until } from "../support/deliveries.ts";
+import { poisonMessage, until } from "../support/deliveries.ts";
 import { type Dovecot, startDovecot } from "../support/dovecot.ts";
 import { startImapScript } from "../support/imap-script.ts";
 import { type Receiver, type ReceiverAnswer, startReceiver } from "../support/receiver.ts";
@@ -110,92 +111,83 @@ const uncaught = (code: string): Record<string, string> => ({
   NODE_OPTIONS: `--import=data:text/javascript,setTimeout(()=>{${encodeURIComponent(code)}},1500)`,
 });
 
-test("no canary sings, whatever fails", async () => {
-  let answer: ReceiverAnswer = {};
-  const receiver = await startReceiver({ secrets: [SECRET], answer: () => answer });
-  await using rude = await startImapScript({
-    reply: ({ name, tag }) =>
-      name === "LOGIN" || name === "AUTHENTICATE"
-        ? [`* BYE ${CANARY}bye`, `${tag} NO [ALERT] ${CANARY}alert for ${USER}`]
-        : undefined,
-  });
-  const settings = settingsFor(receiver, { rude: rude.port });
-  await using daemon = createTestDaemon(settings);
-  const deliver = (name: string, folder = "INBOX"): Promise<void> =>
-    server.deliver(USER, [canaryMessage(name)], { folder });
-  await deliver("first", `${FOLDER_CANARY} other`);
-  await deliver("first");
-  await daemon.start();
-  await daemon.waitForEvent("message.delivered");
-  const isClass = (wanted: string) => (line: LogLine) =>
-    line["class"] === wanted || line["reason"] === wanted;
+/** A line that tells of this class or reason. */
+const tells =
+  (word: string) =>
+  (line: LogLine): boolean =>
+    line["class"] === word || line["reason"] === word;
 
-  // The mail servers that do not work.
-  for (const [mailbox, failure] of [
-    ["wrong", "rejected"],
-    ["missing", "folder_missing"],
-    ["nohost", "unreachable"],
-  ]) {
+const mailServersFail = async (daemon: TestDaemon): Promise<void> => {
+  const failures = { wrong: "rejected", missing: "folder_missing", nohost: "unreachable" };
+  for (const [mailbox, failure] of Object.entries(failures)) {
     await daemon.waitForEvent(
       "mailbox.failed",
       (line) => line["mailbox"] === mailbox && line["failure"] === failure,
     );
   }
   await daemon.waitForEvent("mailbox.failed", (line) => line["mailbox"] === "rude");
-  await daemon.waitForEvent("config.rule_refused");
+};
 
-  // The receiver, in every way.
-  const troubles: [ReceiverAnswer, "delivery.failed" | "delivery.parked", string][] = [
-    [{ status: 500 }, "delivery.failed", "http_5xx"],
-    [{ status: 404 }, "delivery.parked", "http_4xx"],
-    [
-      { status: 302, headers: { location: `http://127.0.0.1/${CANARY}location` } },
-      "delivery.parked",
-      "redirect",
-    ],
-    [{ hang: true }, "delivery.failed", "timeout"],
-    [{ dropAfterRead: true }, "delivery.failed", "reset"],
-  ];
-  for (const [trouble, event, name] of troubles) {
-    answer = trouble;
-    const seen = daemon.waitForEvent(event, isClass(name));
-    await deliver(name);
-    await seen;
-  }
+const LOCATION = { location: `http://127.0.0.1/${CANARY}location` };
+
+/** Answers, one after the other, and the line each leads to; five in a row open the breaker. */
+const TROUBLES: readonly [ReceiverAnswer, "delivery.failed" | "delivery.parked", string][] = [
+  [{ status: 404 }, "delivery.parked", "http_4xx"],
+  [{ status: 302, headers: LOCATION }, "delivery.parked", "redirect"],
+  [{ hang: true }, "delivery.failed", "timeout"],
+  [{ dropAfterRead: true }, "delivery.failed", "reset"],
+  [{ status: 500 }, "delivery.failed", "http_5xx"],
+];
+
+const receiverFails = async (
+  daemon: TestDaemon,
+  receiver: Receiver,
+  answerWith: (answer: ReceiverAnswer) => void,
+): Promise<void> => {
   await receiver.stop();
+  await server.deliver(USER, [canaryMessage("refused")]);
+  await daemon.waitForEvent("delivery.failed", tells("refused"));
+  await receiver.restart();
+  const delivered = daemon.waitForNext("message.delivered");
+  await server.deliver(USER, [canaryMessage("fine")]);
+  await delivered;
+  for (const [answer, event, word] of TROUBLES) {
+    answerWith(answer);
+    const told = daemon.waitForEvent(event, tells(word));
+    await server.deliver(USER, [canaryMessage(word)]);
+    await told;
+  }
   await daemon.waitForEvent("delivery.breaker_opened");
-  await deliver("refused");
-  expect(canariesIn(await faces(daemon))).toEqual([]);
-  // The search finds what is there: payloads wait in the clear when there is no key.
-  expect(canariesBelow(daemon.dataDir)).not.toEqual([]);
+};
 
-  // A configuration that cannot be used, and then one that cannot even start.
-  daemon.writeConfigText(`webhook: { url: "${CANARY}url", secret: ${CANARY} }\npolling: {`);
-  daemon.kill("SIGHUP");
-  await daemon.waitForEvent("config.rejected");
-  daemon.writeConfigText(
+/** A reload that is no YAML, one that is no configuration, and a start on the latter. */
+const configurationFails = async (daemon: TestDaemon): Promise<void> => {
+  for (const text of [
+    `webhook: { url: "${CANARY}url", secret: ${CANARY} }\npolling: {`,
     `webhook: { url: "${CANARY} url", secret: "${CANARY}" }\nmailboxes: ${CANARY}\n`,
-  );
-  const rejected = daemon.waitForNext("config.rejected");
-  daemon.kill("SIGHUP");
-  await rejected;
+  ]) {
+    const rejected = daemon.waitForNext("config.rejected");
+    daemon.writeConfigText(text);
+    daemon.kill("SIGHUP");
+    await rejected;
+  }
   daemon.kill("SIGKILL");
   await daemon.exit;
   expect((await daemon.startAndEnd()).code).toBe(78);
-  daemon.writeConfig(settings);
+};
 
-  // Death, a folder that is numbered anew, a message that nobody can read, and errors nobody catches.
+/** A folder that is numbered anew, and a message in it that nobody can read. */
+const folderFails = async (daemon: TestDaemon): Promise<void> => {
   server.resetUidvalidity(USER);
-  const recipients = Array.from({ length: 20_000 }, (_, index) => `${CANARY}${index}@example.com`);
-  await server.deliver(USER, [
-    canaryMessage("poison", { extra: [["Cc", recipients.join(",\r\n ")]] }),
-  ]);
-  await receiver.restart();
-  answer = {};
+  await server.deliver(USER, [poisonMessage(`${CANARY} poison`, CANARY)]);
   await daemon.start();
   await daemon.waitForEvent("mailbox.reset");
   await daemon.waitForEvent("message.reduced");
   expect((await daemon.stop()).code).toBe(0);
+};
+
+/** Errors in the daemon's process that nobody catches. */
+const processFails = async (daemon: TestDaemon): Promise<void> => {
   for (const code of [
     `throw new Error("${CANARY}thrown")`,
     `throw "${CANARY}text"`,
@@ -204,8 +196,10 @@ test("no canary sings, whatever fails", async () => {
     expect((await daemon.startAndEnd(uncaught(code))).code).toBe(1);
   }
   expect(daemon.events("daemon.uncaught")).toHaveLength(3);
+};
 
-  // Everything is delivered or dropped; after the upkeep at the start nothing of it is left anywhere.
+/** Everything is delivered or dropped, and the daemon has died and tidied up since. */
+const everythingEnds = async (daemon: TestDaemon): Promise<void> => {
   await daemon.start();
   await until("nothing waits but what is parked", async () => {
     const { out } = await daemon.cli("parked", "list", "--json");
@@ -217,8 +211,38 @@ test("no canary sings, whatever fails", async () => {
   await daemon.start();
   await until("the upkeep is done", () => canariesBelow(daemon.dataDir).length === 0);
   expect(await waiting(daemon)).toBe(0);
+};
+
+test("no canary sings, whatever fails", async () => {
+  let answer: ReceiverAnswer = {};
+  const receiver = await startReceiver({ secrets: [SECRET], answer: () => answer });
+  await using rude = await startImapScript({
+    reply: ({ name, tag }) =>
+      name === "LOGIN" || name === "AUTHENTICATE"
+        ? [`* BYE ${CANARY}bye`, `${tag} NO [ALERT] ${CANARY}alert for ${USER}`]
+        : undefined,
+  });
+  const settings = settingsFor(receiver, { rude: rude.port });
+  await using daemon = createTestDaemon(settings);
+  await server.deliver(USER, [canaryMessage("first")], { folder: `${FOLDER_CANARY} other` });
+  await server.deliver(USER, [canaryMessage("first")]);
+  await daemon.start();
+  await daemon.waitForEvent("message.delivered");
+  await daemon.waitForEvent("config.rule_refused");
+  await mailServersFail(daemon);
+  await receiverFails(daemon, receiver, (next) => (answer = next));
   expect(canariesIn(await faces(daemon))).toEqual([]);
-  await daemon.stop();
+  // The search finds what is there: payloads wait in the clear when there is no key.
+  expect(canariesBelow(daemon.dataDir)).not.toEqual([]);
+
+  await configurationFails(daemon);
+  daemon.writeConfig(settings);
+  answer = {};
+  await folderFails(daemon);
+  await processFails(daemon);
+  await everythingEnds(daemon);
+  expect(canariesIn(await faces(daemon))).toEqual([]);
+  expect((await daemon.stop()).code).toBe(0);
   expect(canariesBelow(daemon.dataDir)).toEqual([]);
   expect(canariesIn(words(daemon))).toEqual([]);
   expect(receiver.requests.every(({ verified }) => verified)).toBe(true);

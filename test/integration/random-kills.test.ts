@@ -1,6 +1,7 @@
 // Twenty times kill -9 at moments that nobody chose, while two thousand messages arrive and the receiver
 // is at times out of order. Nothing is lost, and every repeat has the id of the first. The seed names
 // the moments, though not what the process is doing at each.
+// @module-tag resilience
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { deliveriesOf, messagesFor, subjects, until } from "../support/deliveries.ts";
@@ -14,7 +15,7 @@ const KILLS = 20;
 const MESSAGES = 2000;
 
 /** Each process has between nothing and this long to work before its death. */
-const LONGEST_LIFE_MS = 900;
+const LONGEST_LIFE_MS = 1200;
 
 test("loses none of 2,000 messages over 20 deaths, and repeats under the same id", async () => {
   await using server = await startDovecot();

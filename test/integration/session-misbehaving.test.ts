@@ -106,6 +106,32 @@ describe("a server that misbehaves", () => {
     }
   });
 
+  test("a row of metadata may have 96 KiB, and one literal in it 64 KiB", async () => {
+    const row = (...names: number[]): string[] => {
+      const to = names.map((length) => `({${length}}\r\n${"x".repeat(length)} NIL "a" "b")`);
+      const envelope = `ENVELOPE (NIL NIL NIL NIL NIL (${to.join("")}) NIL NIL NIL NIL)`;
+      const rest = 'INTERNALDATE "01-Jan-2026 00:00:00 +0000" RFC822.SIZE 9';
+      return [`* 1 FETCH (UID 1 ${envelope} ${rest})`, "TAG OK done"];
+    };
+    const KIB = 1024;
+    const outcome = async (...names: number[]): Promise<unknown> => {
+      let found: unknown;
+      await scripted({ reply: replyTo("UID FETCH", ...row(...names)) }, async (open) => {
+        const session = await open();
+        const rows = session.fetchMetadata([1], []);
+        found = await rows.then(
+          ([one]) => one?.envelope?.to.length,
+          () => failure(rows),
+        );
+        session.destroy();
+      });
+      return found;
+    };
+    expect(await outcome(64 * KIB, 31 * KIB)).toBe(2);
+    expect(await outcome(64 * KIB + 1)).toEqual(["closed", "LiteralTooLarge"]);
+    expect(await outcome(64 * KIB, 32 * KIB)).toEqual(["closed", "ResponseTooLarge"]);
+  });
+
   test("what is missing of a message is null, and what is no answer is left out", async () => {
     const deep =
       "(".repeat(150) + '"TEXT" "PLAIN" NIL NIL NIL "7BIT" 1 1' + ' "MIXED")'.repeat(149) + ")";

@@ -2,7 +2,7 @@
 // how often more than once. Messages are known by their subjects, which the test made, so that nothing
 // here leans on the ids that are being judged.
 import { setTimeout as sleep } from "node:timers/promises";
-import { plainMessage } from "./mail.ts";
+import { message, multipart, plainMessage, textPart } from "./mail.ts";
 import type { ReceivedRequest } from "./receiver.ts";
 
 /** The subjects `m<from>` and so on, `count` of them. */
@@ -12,6 +12,23 @@ export const subjects = (count: number, from = 1): string[] =>
 /** A small message for each subject. */
 export const messagesFor = (names: readonly string[]): Buffer[] =>
   names.map((name) => plainMessage(`body of ${name}`, { subject: name }));
+
+/**
+ * A message of which neither the envelope nor the structure fits into a line that a careful client
+ * takes; `word` stands in every address and part.
+ */
+export const poisonMessage = (subject: string, word = "poison"): Buffer => {
+  const recipients = Array.from({ length: 50_000 }, (_, index) => `${word}${index}@example.com`);
+  const part = textPart({ text: word });
+  const extra = [["Cc", recipients.join(",\r\n ")]] as const;
+  return message(
+    { subject, extra },
+    multipart(
+      "mixed",
+      Array.from({ length: 5000 }, () => part),
+    ),
+  );
+};
 
 /** The subject of the message that a request carries. */
 export const subjectOf = ({ body }: ReceivedRequest): string =>

@@ -16,6 +16,8 @@ export interface FakeMail {
   subject: string;
   text: string;
   internalDateMs: number;
+  /** Its structure makes our own code throw. */
+  isPoison?: boolean;
 }
 
 const envelopeOf = ({ uid, subject }: FakeMail): Envelope => ({
@@ -42,21 +44,39 @@ const structureOf = ({ text }: FakeMail): BodyNode => ({
   children: [],
 });
 
+const poisonous = (): BodyNode =>
+  new Proxy({} as BodyNode, {
+    get: () => {
+      throw new TypeError("this structure cannot be looked at");
+    },
+  });
+
 const metadataOf = (mail: FakeMail): MessageMetadata => ({
   uid: mail.uid,
   internalDateMs: mail.internalDateMs,
   sizeBytes: Buffer.byteLength(mail.text),
   envelope: envelopeOf(mail),
-  structure: structureOf(mail),
+  structure: mail.isPoison === true ? poisonous() : structureOf(mail),
   headers: new Map(),
 });
+
+/** Called before each fetch with what it is for; what it throws, the fetch throws. */
+export interface FakeTrouble {
+  metadata?: (uids: readonly number[]) => void;
+  /** Of a message read alone after it ended a connection; as `metadata` when it is not set. */
+  suspect?: (uids: readonly number[]) => void;
+  header?: (uid: number) => void;
+  bodies?: (uids: readonly number[]) => void;
+}
 
 /** A mail server with one folder. */
 export const createFakeServer = (clock: Clock) => {
   let mails: FakeMail[] = [];
   let uidnext = 1;
   let isDown = false;
+  let uidvalidity = "1";
   const attempts: number[] = [];
+  const trouble: FakeTrouble = {};
   const arrivals = new Set<() => void>();
   const deaths = new Set<() => void>();
 
@@ -74,7 +94,7 @@ export const createFakeServer = (clock: Clock) => {
       isDead ? died : Promise.race([died, Promise.resolve().then(run)]);
     return {
       folder: {
-        uidvalidity: "1",
+        uidvalidity,
         uidnext,
         canIdle: true,
         canUidExpunge: true,
@@ -87,10 +107,27 @@ export const createFakeServer = (clock: Clock) => {
       searchSince: (sinceMs) =>
         command(() => mails.filter((m) => m.internalDateMs >= sinceMs).map(({ uid }) => uid)),
       fetchMetadata: (uids) =>
-        command(() => mails.filter(({ uid }) => uids.includes(uid)).map(metadataOf)),
-      fetchHeader: () => command(() => null),
+        command(() => {
+          trouble.metadata?.(uids);
+          return mails.filter(({ uid }) => uids.includes(uid)).map(metadataOf);
+        }),
+      fetchSuspect: (uid) =>
+        command(() => {
+          (trouble.suspect ?? trouble.metadata)?.([uid]);
+          const mail = mails.find((one) => one.uid === uid);
+          return mail === undefined ? null : metadataOf(mail);
+        }),
+      fetchHeader: (uid) =>
+        command(() => {
+          trouble.header?.(uid);
+          const mail = mails.find((one) => one.uid === uid);
+          if (mail === undefined) return null;
+          const header = Buffer.from(`From: sender@fake.test\r\nSubject: ${mail.subject}\r\n\r\n`);
+          return { internalDateMs: mail.internalDateMs, sizeBytes: 1, header };
+        }),
       fetchParts: (requests, received) =>
         command(() => {
+          trouble.bodies?.(requests.map(({ uid }) => uid));
           for (const { uid } of requests) {
             const mail = mails.find((one) => one.uid === uid);
             if (mail !== undefined) received(uid, new Map([["1", Buffer.from(mail.text)]]));
@@ -127,15 +164,25 @@ export const createFakeServer = (clock: Clock) => {
     return session();
   };
 
+  const arrive = (mail: Omit<FakeMail, "uid" | "internalDateMs">): void => {
+    mails.push({ ...mail, uid: uidnext, internalDateMs: clock.wallMs() });
+    uidnext += 1;
+    for (const news of arrivals) news();
+    arrivals.clear();
+  };
+
   return {
     openSession,
     /** When each connection was tried, by the monotonic clock. */
     attempts,
-    deliver: (subject: string, text: string): void => {
-      mails.push({ uid: uidnext, subject, text, internalDateMs: clock.wallMs() });
-      uidnext += 1;
-      for (const news of arrivals) news();
-      arrivals.clear();
+    /** What goes wrong with fetches, to be set by the test. */
+    trouble,
+    deliver: (subject: string, text: string): void => arrive({ subject, text }),
+    /** Delivers a message on which our own code fails. */
+    poison: (subject: string): void => arrive({ subject, text: "", isPoison: true }),
+    /** What the next session is told; "0" cannot be used. */
+    setUidvalidity: (value: string): void => {
+      uidvalidity = value;
     },
     expunge: (gone: number): void => {
       mails = mails.filter(({ uid }) => uid !== gone);
@@ -154,13 +201,19 @@ export const createFakeServer = (clock: Clock) => {
 export const createFakeReceiver = () => {
   const requests: HttpRequest[] = [];
   let answer: () => HttpResult = () => ({ kind: "answered", status: 200, retryAfter: null });
+  let wait: (request: HttpRequest) => Promise<void> = () => Promise.resolve();
   const sendHttp: SendHttp = async (request) => {
     requests.push(request);
-    return answer();
+    await wait(request);
+    return request.signal.aborted ? { kind: "aborted" } : answer();
   };
   return {
     sendHttp,
     requests,
+    /** Every answer takes so long from now on. */
+    answerAfter: (clock: Clock, ms: number): void => {
+      wait = (request) => clock.sleep(ms, request.signal);
+    },
     answerWith: (next: () => HttpResult): void => {
       answer = next;
     },

@@ -22,7 +22,7 @@ const carryOut = async (command: string): Promise<unknown> => {
   switch (command) {
     case "acquire": {
       const answer = await lock.acquire();
-      if (answer.kind === "refused") return answer;
+      if (answer.kind !== "held") return answer;
       ({ lease } = answer);
       return { kind: "held", fence: lease.fence };
     }

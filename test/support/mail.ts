@@ -23,7 +23,7 @@ export interface TextPart {
 const CRLF = "\r\n";
 
 /** `text` in the bytes of `charset` (any of iconv-lite, and iso-2022-jp). */
-export const charsetBytes = (text: string, charset: string): Buffer =>
+const charsetBytes = (text: string, charset: string): Buffer =>
   charset.toLowerCase() === "iso-2022-jp"
     ? Buffer.from(
         encodingJapanese.convert(encodingJapanese.stringToCode(text), {

@@ -29,7 +29,7 @@ export interface SceneOptions {
 export interface PostedEvent {
   type: string;
   timestamp: string;
-  // oxlint would have the whole contract here; a test names the fields it looks at.
+  /** All of the contract; a test names the fields it looks at. */
   data: Readonly<Record<string, unknown>> & { event_id: string; uid: number; subject: string };
 }
 

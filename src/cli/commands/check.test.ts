@@ -67,10 +67,38 @@ describe("check", () => {
       writeConfig(CONFIG + RULE("(unclosed"));
       const { code, out, err } = await run("check");
       expect(code).toBe(78);
-      expect(err).toMatch(/signalpost\.yaml.*: rules \(broken\): ./);
+      expect(err).toMatch(/signalpost\.yaml:\d+: rules \(broken\)\.conditions\[0\]\.value: write /);
       expect(out).not.toContain("the configuration is usable");
       writeConfig(CONFIG + RULE("closed"));
       expect((await run("check")).code).toBe(0);
+    });
+  });
+
+  test("tells everything of every rule that cannot be used, by id and line, and counts the others", async () => {
+    await withWorkspace(async ({ run, writeConfig }) => {
+      const conditions = "conditions: [{ field: to, operator: equals, value: x }]";
+      const rules = [
+        `  - { id: good, ${conditions}, actions: { webhook_url: tok123 } }`,
+        `  - { id: bad, ${conditions}, actions: { priority: urgent, webhook_url: "https://10.1.2.3/" } }`,
+        `  - id: Not Good`,
+        `    ${conditions}`,
+      ];
+      const text = `${CONFIG}rules:\n${rules.join("\n")}\n`;
+      writeConfig(text);
+      const first = text.split("\n").findIndex((line) => line.includes("id: good")) + 2;
+      const { code, out, err } = await run("check");
+      expect(code).toBe(78);
+      expect(out).toContain("webhook: 2 destinations, 1 rule\n");
+      expect(
+        err.split("\n").map((line) => /:(\d+): (rules \S+ ?\S*): /.exec(line)?.slice(1)),
+      ).toEqual([
+        [`${first + 1}`, "rules (bad).actions.priority"],
+        [`${first + 1}`, "rules (bad).actions.webhook_url"],
+        [`${first + 2}`, "rules (rules[2]).id"],
+      ]);
+      expect(err).not.toMatch(/urgent|10\.1\.2\.3|Not Good/);
+      const report: unknown = JSON.parse((await run("check", "--json")).out);
+      expect(report).toMatchObject({ ok: false, rules: 1, destinations: 2 });
     });
   });
 

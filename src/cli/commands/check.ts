@@ -14,7 +14,7 @@ const inspect = (path: string | null, terminal: Terminal): CheckReport => {
   const { rules, webhook, dataDir } = loaded.settings;
   return createCheckReport({
     loaded,
-    refusedRules: compileRules(rules, webhook).refused,
+    compiled: compileRules(rules, webhook),
     isDataDirUsable: isUsableDataDir(resolve(terminal.cwd, dataDir)),
     wallMs: terminal.wallMs(),
   });

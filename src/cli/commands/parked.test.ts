@@ -89,7 +89,7 @@ describe("parked replay and drop", () => {
         err: "",
       });
       await seed(async (store) => {
-        const query = { mailbox: "default", nowMs: NOW_MS, limit: 10, except: [] };
+        const query = { mailbox: "default", nowMs: NOW_MS, limit: 10, maxBytes: 9999, except: [] };
         expect((await store.dueEntries(query)).map(({ uid }) => uid)).toEqual([3]);
         expect((await store.listParked()).map(({ uid }) => uid)).toEqual([4]);
       });

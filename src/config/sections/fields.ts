@@ -65,10 +65,6 @@ export const isCalendarDay = (text: string): boolean => {
   return back.year === year && back.month === month && back.day === day;
 };
 
-/** Does `host` name this machine without asking anybody? */
-export const isLoopbackHost = (host: string): boolean =>
-  /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i.test(host);
-
 /** Says that a key is wrong and what to write instead. */
 export type Refuse = (key: string, message: string) => void;
 

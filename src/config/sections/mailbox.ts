@@ -2,11 +2,15 @@
 // to a message once it is delivered. One folder an entry.
 import { z } from "zod";
 import { canonicalFolder } from "../../core/event-id.ts";
-import type { AfterDelivery, MailboxSettings, StartFrom } from "../../core/settings.ts";
+import {
+  type AfterDelivery,
+  type MailboxSettings,
+  type StartFrom,
+  isLoopbackHost,
+} from "../../core/settings.ts";
 import {
   flag,
   isCalendarDay,
-  isLoopbackHost,
   plainText,
   secretFile,
   section,
@@ -55,6 +59,9 @@ const imapSchema = withCheck(
       password: z
         .string({ error: "write the password in quotes" })
         .min(1, { error: "write the password in quotes" })
+        .regex(/^\P{Cc}*$/u, {
+          error: "holds a line end or another control character; take it out",
+        })
         .optional()
         .meta({
           description: 'Its password; best `"${IMAP_PASSWORD}"` or `password_file`.',

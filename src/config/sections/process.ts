@@ -2,16 +2,8 @@
 // named in a warning and takes effect at the next start.
 import { z } from "zod";
 import { DEFAULT_LIMITS, type Limits } from "../../core/limits.ts";
-import type { Settings } from "../../core/settings.ts";
-import {
-  isLoopbackHost,
-  plainText,
-  secretFile,
-  section,
-  textLike,
-  wholeNumber,
-  withCheck,
-} from "./fields.ts";
+import { type Settings, isLoopbackHost } from "../../core/settings.ts";
+import { plainText, secretFile, section, textLike, wholeNumber, withCheck } from "./fields.ts";
 
 const TOKEN = "write a token of visible ASCII characters, without spaces";
 

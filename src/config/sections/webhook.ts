@@ -36,11 +36,11 @@ export const isWebhookSecret = (text: string): boolean => {
   return canonical && bytes.length >= 24 && bytes.length <= 64;
 };
 
-/** The parsed URL of a webhook; null when it is none, is neither http nor https, or names a user. */
-export const parseWebhookUrl = (text: string): URL | null => {
+/** Is it a whole URL by http or https that names no user? */
+const isWebhookUrl = (text: string): boolean => {
   const url = URL.parse(text);
-  if (url === null || (url.protocol !== "https:" && url.protocol !== "http:")) return null;
-  return url.username === "" && url.password === "" ? url : null;
+  if (url === null || (url.protocol !== "https:" && url.protocol !== "http:")) return false;
+  return url.username === "" && url.password === "";
 };
 
 const secret = z.string({ error: SECRET }).refine(isWebhookSecret, { error: SECRET });
@@ -48,7 +48,7 @@ const secret = z.string({ error: SECRET }).refine(isWebhookSecret, { error: SECR
 const addressKeys = {
   url: z
     .string({ error: URL_TEXT })
-    .refine((text) => parseWebhookUrl(text) !== null, { error: URL_TEXT })
+    .refine(isWebhookUrl, { error: URL_TEXT })
     .meta({
       description:
         "Where every event is posted: `https://…`, or `http://…` when `allow_private_addresses` is true.",

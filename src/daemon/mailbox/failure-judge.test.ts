@@ -59,6 +59,16 @@ describe("judging the loop's errors", () => {
     expect(fail("closed").waitMs).toBeLessThanOrEqual(1000);
   });
 
+  test("errors of our own back off by themselves, up to a minute, until a look ends well", () => {
+    const { fail, judge } = setUp();
+    const waits = Array.from({ length: 40 }, () => judge.judge(new TypeError("a bug")).waitMs);
+    expect(Math.max(...waits)).toBeGreaterThan(30_000);
+    expect(Math.max(...waits)).toBeLessThanOrEqual(60_000);
+    expect(fail("closed").waitMs).toBeLessThanOrEqual(1000);
+    judge.finished();
+    expect(judge.judge(new TypeError("a bug")).waitMs).toBeLessThanOrEqual(1000);
+  });
+
   test("suspects are read at once, without a back-off and without a line of its own", () => {
     const { judge, events } = setUp();
     const suspect = new SuspectError(new Error("cause"));

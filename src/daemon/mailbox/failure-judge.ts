@@ -22,6 +22,9 @@ const STABLE_MS = 2 * 60_000;
 /** Full jitter from 1 s to 5 min (DESIGN section 6). */
 const RECONNECT = { baseMs: 1000, capMs: 5 * 60_000 };
 
+/** Our own errors, mostly of the store, harm nobody else: tried again at least once a minute. */
+const OWN = { baseMs: 1000, capMs: 60_000 };
+
 /** Wrong credentials are not tried in a hurry: providers ban hosts that do. */
 const REJECTED = { firstMs: 60_000, longestMs: 3_600_000 };
 
@@ -42,6 +45,8 @@ const WORDS: Record<MailFailure, PollerWord> = {
 export interface FailureJudge {
   /** A session was opened. */
   connected(): void;
+  /** A look ended well. */
+  finished(): void;
   /** Logs the error once and says what follows from it. */
   judge(error: unknown): Failure;
 }
@@ -53,6 +58,7 @@ export const createFailureJudge = (
 ): FailureJudge => {
   const { clock, random, log, metrics } = deps;
   const reconnect = createBackoff(random, RECONNECT);
+  const own = createBackoff(random, OWN);
   let rejections = 0;
   let connectedAtMs: number | null = null;
 
@@ -86,6 +92,7 @@ export const createFailureJudge = (
       rejections = 0;
       connectedAtMs = clock.monoMs();
     },
+    finished: () => own.reset(),
     judge: (error) => {
       if (error instanceof SuspectError) {
         metrics.reconnect(mailbox, "suspect");
@@ -95,7 +102,7 @@ export const createFailureJudge = (
       if (error instanceof DeadlineError) return ofMail("unreachable", error);
       // The lock has told of it already.
       if (error instanceof LeaseLostError) return { word: "standby", waitMs: 1000 };
-      const waitMs = reconnect.nextMs();
+      const waitMs = own.nextMs();
       if (isAbort(error)) return { word: "polling", waitMs };
       log("cycle.failed", { mailbox, code: errorCode(error), retry_ms: Math.round(waitMs) });
       return { word: "commit_failing", waitMs };

@@ -25,8 +25,9 @@ import {
 import { backgroundSpoolLoop } from "../../poller/background-spool-loop.ts";
 import { activityAt } from "../../poller/schedule.ts";
 import { workSpool } from "../../poller/work-spool.ts";
+import { createBackoff } from "../../resilience/backoff.ts";
 import { watchCycle } from "../../resilience/cycle-watch.ts";
-import { createFailureJudge } from "./failure-judge.ts";
+import { type FailureJudge, createFailureJudge } from "./failure-judge.ts";
 import { type StateWord, createStateWord } from "./state-word.ts";
 import { type Tenure, createTenure } from "./tenure.ts";
 
@@ -35,6 +36,12 @@ const GRACE_MS = 6000;
 
 /** Exit code of a process that cannot go on by itself (DESIGN section 10). */
 const EXIT_WEDGED = 70;
+
+/** By then the poller's loop has tried for the lease again. */
+const LEASE_LOST_WAIT_MS = 1000;
+
+/** After an error the spool is looked at again with full jitter from 1 s to 1 min. */
+const SPOOL_RETRY = { baseMs: 1000, capMs: 60_000 };
 
 /** What a mailbox needs besides the parts of a cycle. */
 export interface RunnerParts extends SharedParts {
@@ -59,7 +66,10 @@ export interface MailboxRunner {
   /** Somebody asks for a look now. */
   wakePoller(): void;
   live(): LiveMailbox;
-  /** Finishes or aborts what is in flight, hands the mailbox back. Never rejects. */
+  /**
+   * Finishes or aborts what is in flight, hands the mailbox back; asked again it waits for the same end.
+   * Never rejects.
+   */
   stop(): Promise<void>;
 }
 
@@ -118,7 +128,7 @@ const watched = <T>(place: Workplace, run: (context: FolderContext) => Promise<T
     watchCycle(parts.clock, {
       progress: () => connection.bytesRead() + memory.progress,
       // What was delivered stays uncommitted as long as the store refuses it, and not a moment longer.
-      isExempt: () => memory.commitFailing,
+      isExempt: () => memory.commitFailing || memory.delivering > 0,
       abort: () => {
         parts.log("cycle.overdue", { mailbox: mailbox.id });
         connection.destroy();
@@ -138,10 +148,10 @@ const firstContact = async (place: Workplace): Promise<void> => {
   if (memory.cursor === null) await watched(place, ensureBaseline);
 };
 
-const waitForMail = async (place: Workplace, ms: number): Promise<void> => {
-  const { stop, pollerWaker, tenure, memory, connection } = place;
+const waitForMail = async (place: Workplace, ms: number, woken: AbortSignal): Promise<void> => {
+  const { stop, tenure, memory, connection } = place;
   const lease = tenure.lease();
-  const ends = [stop.signal, pollerWaker.signal(), ...(lease === null ? [] : [lease.signal])];
+  const ends = [stop.signal, woken, ...(lease === null ? [] : [lease.signal])];
   memory.pushed = (await connection.wait(ms, AbortSignal.any(ends))) === "news";
 };
 
@@ -153,20 +163,28 @@ const takeLock = async ({ tenure, spoolWaker }: Workplace): Promise<LockAnswer> 
   return answer;
 };
 
-const runPoller = (place: Workplace, judge: ReturnType<typeof createFailureJudge>) =>
-  backgroundEmailPollerLoop({
+const runPoller = (place: Workplace, judge: FailureJudge) => {
+  let woken = place.pollerWaker.signal();
+  return backgroundEmailPollerLoop({
     clock: place.parts.clock,
     stop: place.stop.signal,
     activityAt,
     settings: async () => (await place.parts.refreshHot()).polling,
     lock: () => takeLock(place),
     firstContact: () => firstContact(place),
-    cycle: () => watched(place, runCycle),
-    waitForMail: (ms) => waitForMail(place, ms),
+    cycle: async () => {
+      // Taken before the cycle, so that a look asked for while it ends is not slept over.
+      woken = place.pollerWaker.signal();
+      const result = await watched(place, runCycle);
+      judge.finished();
+      return result;
+    },
+    waitForMail: (ms) => waitForMail(place, ms, woken),
     disconnect: () => place.connection.close(),
     failed: (error) => judge.judge(error),
     report: (word) => place.state.report(word),
   });
+};
 
 const workSpoolOnce = async (place: Workplace): Promise<number> => {
   const { parts, mailbox, memory, tenure, stop, hard } = place;
@@ -181,7 +199,7 @@ const workSpoolOnce = async (place: Workplace): Promise<number> => {
       rules,
       lease,
       writeFailing: (isFailing) => {
-        memory.commitFailing = isFailing;
+        memory.spoolFailing = isFailing;
       },
       abort,
       ending: AbortSignal.any([stop.signal, abort]),
@@ -191,21 +209,29 @@ const workSpoolOnce = async (place: Workplace): Promise<number> => {
 
 const runSpool = (place: Workplace) => {
   const { parts, mailbox, stop, spoolWaker } = place;
+  const backoff = createBackoff(parts.random, SPOOL_RETRY);
   let woken = spoolWaker.signal();
   return backgroundSpoolLoop({
     clock: parts.clock,
     stop: stop.signal,
-    work: () => {
+    work: async () => {
       // Taken before the work, so that what comes in while it ends is not slept over.
       woken = spoolWaker.signal();
-      return workSpoolOnce(place);
+      const restMs = await workSpoolOnce(place);
+      backoff.reset();
+      return restMs;
     },
     waitForWork: (ms) => parts.clock.sleep(ms, AbortSignal.any([stop.signal, woken])),
     failed: (error) => {
-      if (!(error instanceof LeaseLostError)) {
-        parts.log("spool.failed", { mailbox: mailbox.id, code: errorCode(error) });
-      }
-      return 1000;
+      // The lock has told of it already.
+      if (error instanceof LeaseLostError) return LEASE_LOST_WAIT_MS;
+      const waitMs = backoff.nextMs();
+      parts.log("spool.failed", {
+        mailbox: mailbox.id,
+        code: errorCode(error),
+        retry_ms: Math.round(waitMs),
+      });
+      return waitMs;
     },
   });
 };
@@ -213,7 +239,8 @@ const runSpool = (place: Workplace) => {
 const liveOf = ({ parts, mailbox, memory, tenure, state }: Workplace): LiveMailbox => {
   const { state: lease, fence, sinceMs } = tenure.view();
   const { lastProofMs, cursor } = memory;
-  const word = memory.commitFailing && state.word() === "polling" ? "commit_failing" : state.word();
+  const isFailing = memory.commitFailing || memory.spoolFailing;
+  const word = isFailing && state.word() === "polling" ? "commit_failing" : state.word();
   const { intervalMs } = parts.currentHot().polling;
   return {
     id: mailbox.id,
@@ -224,6 +251,20 @@ const liveOf = ({ parts, mailbox, memory, tenure, state }: Workplace): LiveMailb
     settledUpTo: cursor?.settledUpTo ?? null,
     lease: { state: lease, fence, holder: null, sinceMs },
   };
+};
+
+/** Lets both loops finish, or cuts them off after the grace period; then hands the mailbox back. */
+const unwind = async (place: Workplace, loops: readonly Promise<void>[]): Promise<void> => {
+  const { parts, connection, stop, hard, tenure } = place;
+  stop.abort();
+  const cut = parts.clock.sleep(GRACE_MS, hard.signal).then(() => {
+    hard.abort();
+    connection.destroy();
+  });
+  await Promise.allSettled(loops);
+  hard.abort();
+  await cut;
+  await tenure.handBack();
 };
 
 /** Starts the work on a mailbox. */
@@ -263,22 +304,15 @@ export const startMailbox = (parts: RunnerParts, mailbox: MailboxSettings): Mail
     memory.lastProofMs === null ? null : (clock.wallMs() - memory.lastProofMs) / 1000,
   );
   const loops = [runPoller(place, judge), runSpool(place)];
+  let stopping: Promise<void> | null = null;
   return {
     mailbox,
     wakeSpool: place.spoolWaker.wake,
     wakePoller: place.pollerWaker.wake,
     live: () => liveOf(place),
-    stop: async () => {
-      const { hard, tenure } = place;
-      stop.abort();
-      const cut = clock.sleep(GRACE_MS, hard.signal).then(() => {
-        hard.abort();
-        connection.destroy();
-      });
-      await Promise.allSettled(loops);
-      hard.abort();
-      await cut;
-      await tenure.handBack();
+    stop: () => {
+      stopping ??= unwind(place, loops);
+      return stopping;
     },
   };
 };

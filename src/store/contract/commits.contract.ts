@@ -1,5 +1,6 @@
 // What every store promises about commits: cursor, tail and claims. Called by storeContract.
 import { describe, expect, test } from "vitest";
+import type { CursorRecord, Store } from "../store.ts";
 import {
   type OpenStore,
   DAY,
@@ -39,6 +40,68 @@ export const cursorContract = (open: OpenStore): void => {
       });
       await expect(refused).rejects.toMatchObject({ code: "store/no-cursor" });
       expect(await store.readReceipt("evt_1")).toBeNull();
+    });
+  });
+};
+
+/** What becomes of UIDs when a folder is renumbered. */
+export const renumberingContract = (open: OpenStore): void => {
+  const openTodos = async (store: Store): Promise<number[]> => {
+    const query = { mailbox: "m", folder: "INBOX", uidvalidity: "7", limit: 10 };
+    return (await store.openTodos(query)).map(({ uid }) => uid);
+  };
+  const suspectsOf = async (store: Store): Promise<number[]> =>
+    (await store.beginRun("m", 1)).suspects.map(({ uid }) => uid);
+  const prepare = async (store: Store): Promise<void> => {
+    const receipts = [1, 2, 3].map((uid) => receiptOf(uid, { todo: true }));
+    await store.commit({ mailbox: "m", fence: 1, cursor: cursorOf(), receipts });
+    await store.writeSuspects("m", 1, [{ uid: 8, soloDeaths: 1 }]);
+    await store.requestRedelivery("m", [9]);
+  };
+  const renumbered: [string, Partial<CursorRecord>][] = [
+    ["another UIDVALIDITY", { uidvalidity: "8" }],
+    ["another account", { accountHash: "another" }],
+  ];
+
+  describe("a renumbered folder", () => {
+    test.each(renumbered)("%s makes the store forget what it kept by UID", async (_, fields) => {
+      await using opened = await open();
+      const { store } = opened;
+      await prepare(store);
+      const cursor = cursorOf(fields);
+      const result = await store.commit({ mailbox: "m", fence: 1, cursor });
+      expect(result).toEqual({ droppedTodos: 3 });
+      expect(await suspectsOf(store)).toEqual([]);
+      expect(await store.readRedeliveries("m")).toEqual([]);
+      expect(await openTodos(store)).toEqual([]);
+      expect((await store.readReceipt("evt_1"))?.outcome).toBe("delivered");
+      expect(await store.commit({ mailbox: "m", fence: 1, cursor })).toEqual({ droppedTodos: 0 });
+    });
+
+    test("a cursor that only moves on makes it forget nothing", async () => {
+      await using opened = await open();
+      const { store } = opened;
+      await prepare(store);
+      const cursor = cursorOf({ settledUpTo: 5 });
+      const result = await store.commit({ mailbox: "m", fence: 1, cursor });
+      expect(result).toEqual({ droppedTodos: 0 });
+      expect(await suspectsOf(store)).toEqual([8]);
+      expect(await store.readRedeliveries("m")).toEqual([9]);
+      expect(await openTodos(store)).toEqual([1, 2, 3]);
+    });
+
+    test("other mailboxes and what the same commit brings are left alone", async () => {
+      await using opened = await open();
+      const { store } = opened;
+      await prepare(store);
+      const mailbox = "other";
+      await store.commit({ mailbox, fence: 1, cursor: cursorOf({ mailbox }) });
+      await store.requestRedelivery(mailbox, [4]);
+      const cursor = cursorOf({ uidvalidity: "8" });
+      const receipts = [receiptOf(5, { todo: true, uidvalidity: "8" })];
+      await store.commit({ mailbox: "m", fence: 1, cursor, receipts });
+      expect((await store.readReceipt("evt_5"))?.todo).toBe(true);
+      expect(await store.readRedeliveries(mailbox)).toEqual([4]);
     });
   });
 };

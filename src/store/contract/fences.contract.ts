@@ -13,7 +13,6 @@ const writesWithFence: readonly [string, (store: Store, fence: number) => Promis
   ["writeSuspects", (store, fence) => store.writeSuspects("m", fence, [])],
   ["updateSpool", (store, fence) => store.updateSpool("m", fence, [])],
   ["closeTodos", (store, fence) => store.closeTodos("m", fence, ["evt_1"])],
-  ["dropStaleTodos", (store, fence) => store.dropStaleTodos("m", fence, "7")],
   ["clearRedeliveries", (store, fence) => store.clearRedeliveries("m", fence, [1])],
 ];
 
@@ -133,6 +132,26 @@ export const runsContract = (open: OpenStore): void => {
       await store.clearRedeliveries("m", 1, [4, 5, 9]);
       expect(await store.readRedeliveries("m")).toEqual([]);
       expect(await store.redeliveryMailboxes()).toEqual(["b"]);
+    });
+
+    test("a mailbox keeps the time at which a process named it last", async () => {
+      await using opened = await open();
+      const { store } = opened;
+      expect(await store.lastNamedMs("m")).toBe(null);
+      await store.nameMailboxes(["m", "b"], NOW);
+      await store.nameMailboxes(["b"], NOW + 60_000);
+      expect(await store.lastNamedMs("m")).toBe(NOW);
+      expect(await store.lastNamedMs("b")).toBe(NOW + 60_000);
+    });
+
+    test("a time in which no process ran counts for no mailbox", async () => {
+      await using opened = await open();
+      const { store } = opened;
+      await store.nameMailboxes(["m"], NOW);
+      await store.nameMailboxes(["b"], NOW + 60_000);
+      await store.nameMailboxes(["b"], NOW + 60_000 + 3 * DAY);
+      expect(await store.lastNamedMs("m")).toBe(NOW + 3 * DAY);
+      expect(await store.lastNamedMs("b")).toBe(NOW + 60_000 + 3 * DAY);
     });
 
     test("a live row is replaced by its node and trimmed after a day", async () => {

@@ -111,17 +111,6 @@ export const todosContract = (open: OpenStore): void => {
       expect((await store.openTodos(query)).map(({ uid }) => uid)).toEqual([3]);
     });
 
-    test("what is owed under another UIDVALIDITY is dropped and counted", async () => {
-      await using opened = await open();
-      const { store } = opened;
-      const receipts = [1, 2, 3].map((uid) => receiptOf(uid, { todo: true }));
-      await store.commit({ mailbox: "m", fence: 1, receipts });
-      expect(await store.dropStaleTodos("m", 1, "7")).toBe(0);
-      expect(await store.dropStaleTodos("m", 1, "8")).toBe(3);
-      expect(await store.openTodos(query)).toEqual([]);
-      expect((await store.readReceipt("evt_1"))?.outcome).toBe("delivered");
-    });
-
     test("a dropped delivery ends what was owed", async () => {
       await using opened = await open();
       const { store } = opened;

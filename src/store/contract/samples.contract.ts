@@ -2,7 +2,7 @@
 // does not care about has a default here, so that a test shows only what it is about.
 import { createHash } from "node:crypto";
 import type { Random } from "../../core/random.ts";
-import type { CursorRecord, Receipt, SpoolEntry, Store, TailEntry } from "../store.ts";
+import type { CursorRecord, DueQuery, Receipt, SpoolEntry, Store, TailEntry } from "../store.ts";
 
 /** A store under test, and the way to more stores on the same state. */
 export interface OpenedStore extends AsyncDisposable {
@@ -111,6 +111,16 @@ export const tailEntryOf = (uid: number, fields: Partial<TailEntry> = {}): TailE
 export const many = <T>(count: number, make: (place: number) => T): T[] =>
   Array.from({ length: count }, (_, index) => make(index + 1));
 
+/** All that is due now in mailbox `m`, whatever it waits for. */
+export const dueQueryOf = (fields: Partial<DueQuery> = {}): DueQuery => ({
+  mailbox: "m",
+  nowMs: NOW,
+  limit: 9,
+  maxBytes: 8 * 1024 * 1024,
+  except: [],
+  ...fields,
+});
+
 /** What is due now in mailbox `m`. */
 export const dueOf = async (store: Store, nowMs = NOW): Promise<readonly SpoolEntry[]> =>
-  await store.dueEntries({ mailbox: "m", nowMs, limit: 100, except: [] });
+  await store.dueEntries(dueQueryOf({ nowMs, limit: 100 }));

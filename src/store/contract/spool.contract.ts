@@ -4,8 +4,10 @@ import { describe, expect, test } from "vitest";
 import type { Store } from "../store.ts";
 import {
   type OpenStore,
+  DAY,
   NOW,
   dueOf,
+  dueQueryOf,
   entryOf,
   many,
   parkedEntryOf,
@@ -30,24 +32,53 @@ export const spoolReadsContract = (open: OpenStore): void => {
         parkedEntryOf(5),
       ];
       await store.commit({ mailbox: "m", fence: 1, spool });
-      const query = { mailbox: "m", nowMs: NOW, limit: 9, except: ["rule-a"] };
+      const query = dueQueryOf({ except: ["rule-a"] });
       expect(await store.dueEntries(query)).toEqual([spool[1], spool[0]]);
       expect(uidsOf(await store.dueEntries({ ...query, limit: 1 }))).toEqual([2]);
       expect(uidsOf(await store.dueEntries({ ...query, except: [] }))).toEqual([2, 1, 4]);
       expect(await store.dueEntries({ ...query, mailbox: "other" })).toEqual([]);
     });
 
-    test("one answer holds at most eight MiB, and at least one row", async () => {
+    test("one answer holds as many bytes as asked for, and at least one row", async () => {
       await using opened = await open();
       const { store } = opened;
-      const payload = "x".repeat(3 * 1024 * 1024);
-      for (const uid of [1, 2, 3]) {
-        await store.commit({ mailbox: "m", fence: 1, spool: [entryOf(uid, { payload })] });
-      }
-      expect(uidsOf(await dueOf(store))).toEqual([1, 2]);
-      const large = entryOf(4, { sinceMs: 0, payload: "x".repeat(9 * 1024 * 1024) });
+      const spool = [1, 2, 3].map((uid) => entryOf(uid, { payload: "x".repeat(3000) }));
+      await store.commit({ mailbox: "m", fence: 1, spool });
+      const query = dueQueryOf({ maxBytes: 8000 });
+      expect(uidsOf(await store.dueEntries(query))).toEqual([1, 2]);
+      const large = entryOf(4, { sinceMs: 0, payload: "x".repeat(9000) });
       await store.commit({ mailbox: "m", fence: 1, spool: [large] });
-      expect(uidsOf(await dueOf(store))).toEqual([4]);
+      expect(uidsOf(await store.dueEntries(query))).toEqual([4]);
+    });
+
+    test("the bytes of an answer are told without loading it", async () => {
+      await using opened = await open();
+      const { store } = opened;
+      expect(await store.dueBytes(dueQueryOf())).toBe(0);
+      const spool = [1, 2, 3].map((uid) => entryOf(uid, { payload: "ä".repeat(1500) }));
+      await store.commit({ mailbox: "m", fence: 1, spool });
+      const all = await store.dueBytes(dueQueryOf());
+      // Sealed payloads are a little longer.
+      expect(all).toBeGreaterThanOrEqual(9000);
+      expect(all).toBeLessThan(9300);
+      const maxBytes = await store.dueBytes(dueQueryOf({ maxBytes: 8000 }));
+      expect(maxBytes).toBe((all * 2) / 3);
+      expect(uidsOf(await store.dueEntries(dueQueryOf({ maxBytes })))).toEqual([1, 2]);
+    });
+
+    test("the destinations waited for are those of waiting rows, due or not", async () => {
+      await using opened = await open();
+      const { store } = opened;
+      expect(await store.waitingDestinations("m")).toEqual([]);
+      const spool = [
+        entryOf(1, { destination: "rule-b", nextAttemptMs: NOW + DAY }),
+        entryOf(1, { destination: "rule-a" }),
+        entryOf(2, { destination: "rule-a" }),
+        parkedEntryOf(3),
+      ];
+      await store.commit({ mailbox: "m", fence: 1, spool });
+      expect(await store.waitingDestinations("m")).toEqual(["rule-a", "rule-b"]);
+      expect(await store.waitingDestinations("other")).toEqual([]);
     });
 
     test("the row that waits longest is found whether it is due or not", async () => {
@@ -74,7 +105,7 @@ export const spoolReadsContract = (open: OpenStore): void => {
       await store.commit({ mailbox: "other", fence: 1, spool: [elsewhere] });
       await store.makeDue("default", NOW);
       expect(uidsOf(await dueOf(store))).toEqual([1]);
-      const query = { mailbox: "other", nowMs: NOW, limit: 9, except: [] };
+      const query = dueQueryOf({ mailbox: "other" });
       expect(uidsOf(await store.dueEntries(query))).toEqual([3]);
     });
 

@@ -2,11 +2,11 @@
 // messages it names are settled for good; before it, nothing of them is. Called by the cycle.
 import { AppError } from "../../core/errors.ts";
 import { outcomeOfPairs, type PairState } from "../../core/outcome.ts";
-import type { Commit, Receipt, Store } from "../store.ts";
+import type { Commit, CommitResult, Receipt, Store } from "../store.ts";
 import type { FencedTransaction } from "./fence.ts";
 import type { createClaims, createCursors, Tail } from "./folders.ts";
-import type { ReceiptWrites } from "./receipts.ts";
-import type { createForgetUids } from "./runs.ts";
+import type { createTodos, ReceiptWrites } from "./receipts.ts";
+import type { ForgetUids } from "./runs.ts";
 import type { SpoolWrites } from "./spool.ts";
 
 /** What a commit is made of. */
@@ -17,7 +17,8 @@ export interface CommitParts {
   claims: ReturnType<typeof createClaims>;
   receipts: ReceiptWrites;
   spool: SpoolWrites;
-  forgetUids: ReturnType<typeof createForgetUids>;
+  forgetUids: ForgetUids;
+  todos: Pick<ReturnType<typeof createTodos>, "dropAll">;
 }
 
 /**
@@ -56,22 +57,35 @@ const writeFolder = ({ cursors, tail }: CommitParts, commit: Commit): void => {
   }
 };
 
+/** What was kept by UID is forgotten when this commit renumbers its folder. */
+const forgetRenumbered = (
+  { cursors, forgetUids, todos }: CommitParts,
+  { mailbox, cursor }: Commit,
+): CommitResult => {
+  if (cursor === undefined || !cursors.isRenumbered(cursor)) return { droppedTodos: 0 };
+  forgetUids.all(mailbox);
+  return { droppedTodos: todos.dropAll(mailbox, cursor.folder) };
+};
+
 /** The `commit` of the contract. */
 export const createCommit = (parts: CommitParts): Pick<Store, "commit"> => ({
   commit: async (commit) => {
     const { mailbox, fence, receipts = [], claims = [], spool = [] } = commit;
-    parts.fenced({ mailbox, fence }, () => {
+    return parts.fenced({ mailbox, fence }, () => {
+      // Before the cursor is replaced, which tells of the former numbering.
+      const result = forgetRenumbered(parts, commit);
       writeFolder(parts, commit);
       parts.claims.put(claims, Math.max(0, ...receipts.map(({ settledMs }) => settledMs)));
       for (const receipt of receipts) writeReceipt(parts, receipt);
       if (receipts.length > 0) {
-        parts.forgetUids(
+        parts.forgetUids.these(
           mailbox,
           receipts.map(({ uid }) => uid),
         );
       }
       // Last, so that a crash before COMMIT can be placed exactly after them.
       for (const entry of spool) parts.spool.put(entry);
+      return result;
     });
   },
 });

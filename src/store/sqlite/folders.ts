@@ -13,13 +13,23 @@ const TAIL_TRIM_ROWS = 5000;
 /** Cursors, inside a commit and out. */
 export const createCursors = (
   database: SqlDatabase,
-): Pick<Store, "readCursor"> & { put(cursor: CursorRecord, fence: number): void } => {
+): Pick<Store, "readCursor"> & {
+  put(cursor: CursorRecord, fence: number): void;
+  /** Is a cursor stored under which the UIDs of this folder named other messages? */
+  isRenumbered(cursor: CursorRecord): boolean;
+} => {
   const read = database.prepare("SELECT * FROM cursors WHERE mailbox = ? AND folder = ?");
   const write = database.prepare(
     `INSERT OR REPLACE INTO cursors (mailbox, folder, uidvalidity, account_hash, first_contact_ms,
        settled_up_to, settled_above, fence) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
   );
+  const readOther = database.prepare(
+    `SELECT 1 FROM cursors
+     WHERE mailbox = ? AND folder = ? AND (uidvalidity <> ? OR account_hash <> ?)`,
+  );
   return {
+    isRenumbered: ({ mailbox, folder, uidvalidity, accountHash }) =>
+      readOther.get(mailbox, folder, uidvalidity, accountHash) !== undefined,
     readCursor: async (mailbox, folder) => {
       const row = read.get(mailbox, folder);
       if (row === undefined) return null;

@@ -153,7 +153,10 @@ export const createReceiptReads = (
 export const createTodos = (
   database: SqlDatabase,
   fenced: FencedTransaction,
-): Pick<Store, "openTodos" | "closeTodos" | "dropStaleTodos"> => {
+): Pick<Store, "openTodos" | "closeTodos"> & {
+  /** Inside a commit: nothing is owed in this folder any more; returns how much was. */
+  dropAll(mailbox: string, folder: string): number;
+} => {
   const open = database.prepare(
     `SELECT event_id, uid FROM receipts
      WHERE todo = 1 AND outcome = 'delivered' AND mailbox = ? AND folder = ? AND uidvalidity = ?
@@ -161,7 +164,7 @@ export const createTodos = (
   );
   const close = database.prepare("UPDATE receipts SET todo = 0 WHERE mailbox = ? AND event_id = ?");
   const drop = database.prepare(
-    "UPDATE receipts SET todo = 0 WHERE todo = 1 AND mailbox = ? AND uidvalidity <> ?",
+    "UPDATE receipts SET todo = 0 WHERE todo = 1 AND mailbox = ? AND folder = ?",
   );
   return {
     openTodos: async ({ mailbox, folder, uidvalidity, limit }) =>
@@ -172,7 +175,6 @@ export const createTodos = (
       fenced({ mailbox, fence }, () => {
         for (const eventId of eventIds) close.run(mailbox, eventId);
       }),
-    dropStaleTodos: async (mailbox, fence, uidvalidity) =>
-      fenced({ mailbox, fence }, () => Number(drop.run(mailbox, uidvalidity).changes)),
+    dropAll: (mailbox, folder) => Number(drop.run(mailbox, folder).changes),
   };
 };

@@ -1,11 +1,14 @@
 // Who runs what: the mark of a mailbox that is being polled with the UIDs suspected to end its process,
-// the messages an operator wants sent again, and the live row of each daemon. Called by the mailbox loop,
-// by the command that asks for redelivery, and by status.
+// the messages an operator wants sent again, the live row of each daemon, and when a mailbox was named
+// last. Called by the mailbox loop, by the command that asks for redelivery, and by status.
 import type { SqlDatabase } from "../sqlite-database.ts";
 import type { Store } from "../store.ts";
 import type { FencedTransaction, Transaction } from "./fence.ts";
 
 const NODE_KEEP_MS = 86_400_000;
+
+/** Nobody named a mailbox for so long: no process ran, or the wall clock jumped. */
+const SILENCE_MS = 600_000;
 
 /** The mark of a running poller, and its suspects. */
 export const createRuns = (
@@ -68,17 +71,32 @@ export const createRedeliveries = (
   };
 };
 
-/** Forgets, inside a commit, that these UIDs were suspects or to be sent again: they are settled. */
-export const createForgetUids = (
-  database: SqlDatabase,
-): ((mailbox: string, uids: readonly number[]) => void) => {
-  const statements = ["suspects", "redeliveries"].map((table) =>
+/** Forgets, inside a commit, which UIDs were suspects or to be sent again. */
+export interface ForgetUids {
+  /** These are settled. */
+  these(mailbox: string, uids: readonly number[]): void;
+  /** They name other messages now. */
+  all(mailbox: string): void;
+}
+
+/** Forgetting UIDs, inside a commit. */
+export const createForgetUids = (database: SqlDatabase): ForgetUids => {
+  const tables = ["suspects", "redeliveries"];
+  const forgetAll = tables.map((table) =>
+    database.prepare(`DELETE FROM ${table} WHERE mailbox = ?`),
+  );
+  const forgetThese = tables.map((table) =>
     database.prepare(
       `DELETE FROM ${table} WHERE mailbox = ? AND uid IN (SELECT value FROM json_each(?))`,
     ),
   );
-  return (mailbox, uids) => {
-    for (const statement of statements) statement.run(mailbox, JSON.stringify(uids));
+  return {
+    these: (mailbox, uids) => {
+      for (const statement of forgetThese) statement.run(mailbox, JSON.stringify(uids));
+    },
+    all: (mailbox) => {
+      for (const statement of forgetAll) statement.run(mailbox);
+    },
   };
 };
 
@@ -100,5 +118,28 @@ export const createNodes = (
         wallMs: Number(row["wall_ms"]),
       })),
     trim: (nowMs) => void trim.run(nowMs - NODE_KEEP_MS),
+  };
+};
+
+/** When a process named each mailbox last. */
+export const createNames = (
+  database: SqlDatabase,
+  transaction: Transaction,
+): Pick<Store, "nameMailboxes" | "lastNamedMs"> => {
+  const newest = database.prepare("SELECT max(wall_ms) AS wall_ms FROM named");
+  const moveOn = database.prepare("UPDATE named SET wall_ms = wall_ms + ?");
+  const name = database.prepare("INSERT OR REPLACE INTO named (mailbox, wall_ms) VALUES (?, ?)");
+  const read = database.prepare("SELECT wall_ms FROM named WHERE mailbox = ?");
+  return {
+    nameMailboxes: async (mailboxes, wallMs) =>
+      transaction(() => {
+        const silenceMs = wallMs - Number(newest.get()?.["wall_ms"] ?? wallMs);
+        if (silenceMs > SILENCE_MS) moveOn.run(silenceMs);
+        for (const mailbox of mailboxes) name.run(mailbox, wallMs);
+      }),
+    lastNamedMs: async (mailbox) => {
+      const row = read.get(mailbox);
+      return row === undefined ? null : Number(row["wall_ms"]);
+    },
   };
 };

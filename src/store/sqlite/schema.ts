@@ -2,7 +2,7 @@
 // only, `spool_payload.payload`; everything else is ids, numbers and words from closed lists. Called
 // once by createSqliteStore, before anything is prepared.
 import { AppError } from "../../core/errors.ts";
-import { uuid, type Random } from "../../core/random.ts";
+import type { Random } from "../../core/random.ts";
 import type { SqlDatabase } from "../sqlite-database.ts";
 import type { Transaction } from "./fence.ts";
 
@@ -61,6 +61,7 @@ const TABLES = `
 
   CREATE TABLE nodes (node TEXT PRIMARY KEY, live TEXT NOT NULL, wall_ms REAL NOT NULL)
     STRICT, WITHOUT ROWID;
+  CREATE TABLE named (mailbox TEXT PRIMARY KEY, wall_ms REAL NOT NULL) STRICT, WITHOUT ROWID;
 `;
 
 const versionOf = (database: SqlDatabase): number | null => {
@@ -74,7 +75,6 @@ const createTables = (database: SqlDatabase, random: Random): void => {
   database.exec(TABLES);
   const insert = database.prepare("INSERT INTO meta (name, value) VALUES (?, ?)");
   insert.run("schema_version", SCHEMA_VERSION);
-  insert.run("instance_id", uuid(random));
   insert.run("hmac_key", random.bytes(32));
   insert.run("payloads_deleted", 0);
 };

@@ -1,14 +1,10 @@
 // Reading the spool: what is due, what waits longest, how full it is, what is parked. A row that no
 // configured key opens is counted and otherwise left alone, so that it can neither be lost nor hold up
 // the others. Called by the spool's worker, the daemon's status and the commands.
-import { MAX_COMMIT_BYTES } from "../../core/limits.ts";
 import type { SpoolCipher } from "./spool-cipher.ts";
 import type { SqlDatabase } from "../sqlite-database.ts";
 import { spoolRowOf } from "./spool.ts";
-import type { SpoolEntry, SpoolUsage, Store } from "../store.ts";
-
-/** One answer of `dueEntries` holds at most so many payload bytes, and at least one row. */
-const MAX_DUE_BYTES = MAX_COMMIT_BYTES;
+import type { DueQuery, SpoolEntry, SpoolUsage, Store } from "../store.ts";
 
 // Two JSON lists as parameters: the key ids at hand, and the rows found to be damaged.
 const OPENS = `((key_id IS NULL OR key_id IN (SELECT value FROM json_each(?)))
@@ -16,9 +12,12 @@ const OPENS = `((key_id IS NULL OR key_id IN (SELECT value FROM json_each(?)))
 
 type TableRow = ReturnType<ReturnType<SqlDatabase["prepare"]>["all"]>[number];
 
-const withinBytes = (rows: readonly TableRow[]): readonly TableRow[] => {
+const sizeOf = (row: TableRow): number => Number(row["size_bytes"]);
+
+/** The first rows, up to so many payload bytes, and at least one. */
+const withinBytes = (rows: readonly TableRow[], maxBytes: number): readonly TableRow[] => {
   let bytes = 0;
-  const end = rows.findIndex((row) => (bytes += Number(row["size_bytes"])) > MAX_DUE_BYTES);
+  const end = rows.findIndex((row) => (bytes += sizeOf(row)) > maxBytes);
   return end < 0 ? rows : rows.slice(0, Math.max(end, 1));
 };
 
@@ -53,7 +52,16 @@ const createOpener = (database: SqlDatabase, cipher: SpoolCipher) => {
 export const createSpoolEntries = (
   database: SqlDatabase,
   cipher: SpoolCipher,
-): Pick<Store, "dueEntries" | "nextDueMs" | "oldestWaiting" | "readEntries" | "undecryptable"> => {
+): Pick<
+  Store,
+  | "dueEntries"
+  | "dueBytes"
+  | "waitingDestinations"
+  | "nextDueMs"
+  | "oldestWaiting"
+  | "readEntries"
+  | "undecryptable"
+> => {
   const due = database.prepare(
     `SELECT * FROM spool
      WHERE mailbox = ? AND state = 'waiting' AND next_attempt_ms <= ? AND ${OPENS}
@@ -71,10 +79,18 @@ export const createSpoolEntries = (
   );
   const ofEvent = database.prepare("SELECT * FROM spool WHERE event_id = ? ORDER BY destination");
   const closed = database.prepare(`SELECT count(*) AS rows FROM spool WHERE NOT ${OPENS}`);
+  const waitedFor = database.prepare(
+    `SELECT DISTINCT destination FROM spool
+     WHERE mailbox = ? AND state = 'waiting' AND ${OPENS} ORDER BY destination`,
+  );
   const { opens, openEach } = createOpener(database, cipher);
+  const dueRows = ({ mailbox, nowMs, limit, maxBytes, except }: DueQuery): readonly TableRow[] =>
+    withinBytes(due.all(mailbox, nowMs, ...opens(), JSON.stringify(except), limit), maxBytes);
   return {
-    dueEntries: async ({ mailbox, nowMs, limit, except }) =>
-      openEach(withinBytes(due.all(mailbox, nowMs, ...opens(), JSON.stringify(except), limit))),
+    dueEntries: async (query) => openEach(dueRows(query)),
+    dueBytes: async (query) => dueRows(query).reduce((sum, row) => sum + sizeOf(row), 0),
+    waitingDestinations: async (mailbox) =>
+      waitedFor.all(mailbox, ...opens()).map((row) => String(row["destination"])),
     nextDueMs: async (mailbox, except) => {
       const row = nextDue.get(mailbox, ...opens(), JSON.stringify(except));
       const dueMs = row?.["due"] ?? null;
