@@ -19,7 +19,7 @@ import { createHotRules } from "./hot-rules.ts";
 import type { RunnerParts } from "./mailbox/runner.ts";
 import { createMailboxes } from "./mailbox/mailboxes.ts";
 import { type NodeStatus, createNodeStatus } from "./node-status.ts";
-import { parkOrphans } from "./mailbox/orphans.ts";
+import { parkOrphans, parkRemoved } from "./mailbox/orphans.ts";
 import { openStore } from "./open-store.ts";
 import type { Ports } from "./ports.ts";
 import { runTicker } from "./ticker.ts";
@@ -169,8 +169,13 @@ export const startDaemon = async (config: DaemonConfig, ports: Ports): Promise<D
   return {
     port: server?.port ?? null,
     reload: async () => {
-      const { settings: fresh } = await configService.reload();
-      if (settings.enableBackgroundTasks) await mailboxes.apply(fresh.mailboxes);
+      const before = loaded().settings.mailboxes;
+      const { mailboxes: now } = (await configService.reload()).settings;
+      if (!settings.enableBackgroundTasks) return;
+      await mailboxes.apply(now);
+      // What this process itself was told to drop needs no day to be sure that nobody comes back for it.
+      const kept = new Set(now.map(({ id }) => id));
+      for (const { id } of before) if (!kept.has(id)) await parkRemoved(parts, id);
     },
     stop: async () => {
       log("daemon.stopping");

@@ -51,6 +51,7 @@ const crashingDatabase = (database: SqlDatabase, reached: Reached): SqlDatabase 
   let hasSpooled = false;
   let hasReceipts = false;
   return {
+    inPlace: () => database.inPlace(),
     close: () => database.close(),
     watch: (changed) => database.watch(changed),
     prepare: (sql) => {

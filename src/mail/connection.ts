@@ -24,7 +24,10 @@ export interface Connection {
    * `MailError`, and with an `AbortError` when it was ended while it was being opened.
    */
   session(): Promise<MailSession>;
-  /** Runs one command within its deadline; past it the session is destroyed (`DeadlineError`). */
+  /**
+   * Runs one command on the open session within its deadline; past it the session is destroyed
+   * (`DeadlineError`). Opens none: rejects with `MailError` `unreachable` without one.
+   */
   command<T>(
     what: string,
     run: (session: MailSession) => Promise<T>,
@@ -156,7 +159,9 @@ export const createConnection = (deps: ConnectionDeps): Connection => {
     session,
     destroy,
     command: async (what, run, reading) => {
-      const used = await session();
+      // Only a session whose folder was looked at may be used: another one may be numbered anew.
+      const used = open;
+      if (used === null) throw new MailError("unreachable", "NO_SESSION");
       if (reading === undefined) {
         const bounds = { ms: COMMAND_TIMEOUT_MS, what };
         return using(() => withDeadline(clock, bounds, () => run(used)));

@@ -92,6 +92,12 @@ const structureOf = (root: MessageStructureObject): BodyNode => {
   return top;
 };
 
+/** Null for what is no structure: garbage must not look like an empty mail. */
+const usable = (root: BodyNode): BodyNode | null => {
+  const isEmpty = root.type.startsWith("multipart/") && root.children.length === 0;
+  return /^[^/\s]+\/[^/\s]+$/.test(root.type) && !isEmpty ? root : null;
+};
+
 /** The `wanted` headers of a block, names in lower case, values as they stand but for folding and length. */
 const headersOf = (
   block: Buffer | undefined,
@@ -141,7 +147,7 @@ export const metadataOf = (
     internalDateMs: receivedMs,
     sizeBytes: row.size,
     envelope: row.envelope === undefined ? null : envelopeOf(row.envelope, date),
-    structure: row.bodyStructure === undefined ? null : structureOf(row.bodyStructure),
+    structure: row.bodyStructure === undefined ? null : usable(structureOf(row.bodyStructure)),
     headers: new Map(
       [...headers]
         .filter(([name]) => wanted.has(name))

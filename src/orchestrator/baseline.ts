@@ -12,7 +12,7 @@ import type { CursorRecord, TailEntry } from "../store/store.ts";
 import { commitSurely } from "./commit-outcomes.ts";
 import { tailHash } from "./deliver-message.ts";
 import type { FolderContext } from "./folder-context.ts";
-import { readMetadata } from "./read.ts";
+import { readHeader, readMetadata } from "./read.ts";
 import { givenUpReason } from "./suspects.ts";
 
 /** Mail this much older than the newest known is not taken for new after a reset. */
@@ -51,16 +51,20 @@ interface Dated {
 }
 
 /**
- * Reads the dates of `uids`. What ended a connection before is read alone; what is given up, or not
- * shown, is `unread`: nobody knows how old it is, so the caller must not settle it. Throws
- * `SuspectError`; the next try is made with what this one taught.
+ * Reads the dates of `uids`. What ended a connection before is read alone, what is given up by its
+ * header; what is not shown, or has no header either, is `unread`: nobody knows how old it is, so the
+ * caller must not settle it. Throws `SuspectError`; the next try is made with what this one taught.
  */
 const readDates = async (context: FolderContext, uids: readonly number[]): Promise<Dated> => {
   const { memory } = context;
   const rows: MessageMetadata[] = [];
-  const isSuspect = (uid: number): boolean => memory.suspects.has(uid);
-  const alone = uids.filter((uid) => isSuspect(uid) && givenUpReason(memory, uid) === null);
-  const together = uids.filter((uid) => !isSuspect(uid));
+  const isGivenUp = (uid: number): boolean => givenUpReason(memory, uid) !== null;
+  const alone = uids.filter((uid) => memory.suspects.has(uid) && !isGivenUp(uid));
+  const together = uids.filter((uid) => !memory.suspects.has(uid) && !isGivenUp(uid));
+  for (const uid of uids.filter(isGivenUp)) {
+    const header = await readHeader(context, uid);
+    if (header.kind === "read") rows.push(header.metadata);
+  }
   for (const batch of [...alone.map((uid) => [uid]), ...inBatches(together)]) {
     rows.push(...(await readMetadata(context, batch, [])));
   }

@@ -135,7 +135,6 @@ const firstAttempt = async (
     entry,
   });
   if (destinations.admission(destination.id) !== "open") return waits(row);
-  await lease.assert();
   const attempt = message.sentBefore + 1;
   const result = await deliver({
     destination,
@@ -143,6 +142,7 @@ const firstAttempt = async (
     payload: message.payload,
     attempt,
     fence: lease.fence,
+    assertLease: () => lease.assert(),
     signal: context.abort,
     ending: context.ending,
   });

@@ -119,7 +119,6 @@ const attempt = async (
     if (probe) context.destinations.releaseProbe(entry.destination);
     return park(context, entry, { attempts: entry.attempts, reason: "destination_gone" });
   }
-  if (!probe) await lease.assert();
   const attempts = entry.attempts + 1;
   const result = await deliver({
     destination,
@@ -127,6 +126,7 @@ const attempt = async (
     payload: entry.payload,
     attempt: attempts,
     fence: lease.fence,
+    assertLease: () => lease.assert(),
     probe,
     signal: abort,
     ending: context.ending,

@@ -17,6 +17,8 @@ export interface SqlDatabase {
   prepare(sql: string): SqlStatement;
   /** Calls back within half a second of a commit by another connection; returns how to stop that. */
   watch(changed: () => void): () => void;
+  /** Is the open file still the one in its directory? False after somebody deleted or replaced it. */
+  inPlace(): boolean;
   close(): void;
 }
 

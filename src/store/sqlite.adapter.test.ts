@@ -55,6 +55,17 @@ describe("the data directory", () => {
     second.close();
   });
 
+  test("a database that is deleted or replaced under its program is not in place", () => {
+    using root = temporaryDirectory();
+    const database = openSqliteFile(root.path);
+    expect(database.inPlace()).toBe(true);
+    rmSync(join(root.path, DATABASE_FILE));
+    expect(database.inPlace()).toBe(false);
+    writeFileSync(join(root.path, DATABASE_FILE), "");
+    expect(database.inPlace()).toBe(false);
+    database.close();
+  });
+
   test("the system's error escapes when the directory cannot be made", () => {
     using root = temporaryDirectory();
     const file = join(root.path, "file");

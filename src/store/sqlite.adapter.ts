@@ -1,7 +1,15 @@
 // Opens SQLite through node:sqlite: a file of a data directory that only its owner can read, or plain
 // memory for tests and the simulator. Nothing is promised here but modes and pragmas; the tables belong
 // to sqlite/schema.ts. Called by daemon/, by the commands that read the state, and by tests.
-import { chmodSync, closeSync, existsSync, fchmodSync, mkdirSync, openSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  fchmodSync,
+  mkdirSync,
+  openSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { OpenSqlite, SqlDatabase } from "./sqlite-database.ts";
@@ -51,6 +59,16 @@ const setAutoVacuum = (database: DatabaseSync): void => {
   if (mode !== INCREMENTAL) database.exec("PRAGMA auto_vacuum = INCREMENTAL");
 };
 
+/** Commits into a file that nobody can open any more would be commits into nothing. */
+const createInPlace = (path: string): (() => boolean) => {
+  const now = (): string => {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    return `${stats?.dev}:${stats?.ino}`;
+  };
+  const opened = now();
+  return () => now() === opened;
+};
+
 const open = (path: string): SqlDatabase => {
   const database = new DatabaseSync(path);
   try {
@@ -61,6 +79,7 @@ const open = (path: string): SqlDatabase => {
       exec: (sql) => database.exec(sql),
       prepare: (sql) => database.prepare(sql),
       watch: (changed) => watchVersion(database, changed),
+      inPlace: () => true,
       close: () => database.close(),
     };
   } catch (error) {
@@ -88,7 +107,7 @@ export const openSqliteFile: OpenSqlite = (dataDir) => {
   for (const side of [`${path}-wal`, `${path}-shm`]) {
     if (existsSync(side)) chmodSync(side, 0o600);
   }
-  return open(path);
+  return { ...open(path), inPlace: createInPlace(path) };
 };
 
 /** A database that lives as long as the returned object; nobody else can write to it. */

@@ -90,6 +90,7 @@ const failing = (database: SqlDatabase, fails: { sql: string | null }): SqlDatab
       };
     },
     watch: (changed) => database.watch(changed),
+    inPlace: () => database.inPlace(),
     close: () => database.close(),
   };
 };
@@ -152,6 +153,7 @@ describe("a transaction that fails", () => {
         return { run, get: statement.get.bind(statement), all: statement.all.bind(statement) };
       },
       watch: (changed) => database.watch(changed),
+      inPlace: () => true,
       close: () => database.close(),
     };
     const store = storeOn(recording);

@@ -7,6 +7,7 @@ import type { HttpRequest, HttpResult, SendHttp } from "../net/send-http.ts";
 import { createUndiciSender } from "../net/undici-sender.adapter.ts";
 import type { Destination } from "./destination.ts";
 import { createDeliver, type DeliveryAttempt } from "./deliver.ts";
+import { LeaseLostError } from "../core/errors.ts";
 import { createDestinations } from "./destinations.ts";
 
 const secret = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
@@ -26,6 +27,7 @@ const attemptOf = (more: Partial<DeliveryAttempt> = {}): DeliveryAttempt => ({
   payload: '{"a":1}',
   attempt: 3,
   fence: 1_795_507_200_001,
+  assertLease: () => Promise.resolve(),
   signal: new AbortController().signal,
   ...more,
 });
@@ -212,6 +214,17 @@ describe("an abort", () => {
     const end = deliver(attemptOf({ probe: true, signal: abort.signal }));
     abort.abort();
     expect(await end).toEqual({ kind: "aborted" });
+    expect(destinations.admission("default")).toBe("probe_due");
+  });
+
+  test("under a lost lease sends nothing and gives its probe back", async () => {
+    const { clock, destinations, deliver, requests } = start(() => answered(200));
+    for (let n = 0; n < 5; n += 1) destinations.failed("default", { probe: false });
+    await clock.advance(30_000);
+    destinations.claimProbe("default");
+    const assertLease = (): Promise<void> => Promise.reject(new LeaseLostError("test"));
+    await expect(deliver(attemptOf({ probe: true, assertLease }))).rejects.toThrow(LeaseLostError);
+    expect(requests).toEqual([]);
     expect(destinations.admission("default")).toBe("probe_due");
   });
 });

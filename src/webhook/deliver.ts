@@ -25,6 +25,8 @@ export interface DeliveryAttempt {
   fence: number;
   /** Was it admitted by `claimProbe`? */
   probe?: boolean;
+  /** Asked right before sending, after any wait in line: rejects when it must not start. */
+  assertLease: () => Promise<void>;
   /** Aborts when the lease is lost or the work must end. */
   signal: AbortSignal;
   /**
@@ -137,7 +139,7 @@ const report = (
   else if (probe) destinations.releaseProbe(destination.id);
 };
 
-/** The delivery of a daemon. Rejects only by a bug; every foreign failure is a result. */
+/** The delivery of a daemon. Rejects as `assertLease` does; every foreign failure is a result. */
 export const createDeliver =
   (deps: Deps): Deliver =>
   async (attempt) => {
@@ -154,7 +156,12 @@ export const createDeliver =
     try {
       // The breaker may have opened, or a pause begun, while this attempt stood in line.
       const isAdmitted = probe || deps.destinations.admission(destination.id) === "open";
-      return settle(isAdmitted ? await send(deps, attempt) : { kind: "blocked" });
+      if (!isAdmitted) return settle({ kind: "blocked" });
+      await attempt.assertLease();
+      return settle(await send(deps, attempt));
+    } catch (error) {
+      settle({ kind: "aborted" });
+      throw error;
     } finally {
       // After the report, so that the next in line sees what came of this one.
       release();

@@ -53,6 +53,7 @@ const createSharedState = () => {
       watchers.add(changed);
       return () => watchers.delete(changed);
     },
+    inPlace: () => true,
     close: () => undefined,
   });
   return {

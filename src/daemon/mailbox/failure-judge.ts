@@ -31,6 +31,9 @@ const REJECTED = { firstMs: 60_000, longestMs: 3_600_000 };
 /** A server that asked to be left alone is, for at least this long. */
 const THROTTLED_MS = 30_000;
 
+/** So many reconnects a minute are made at once, because of a message; more of them back off. */
+const RECONNECTS_AT_ONCE = 10;
+
 const WORDS: Record<MailFailure, PollerWord> = {
   unreachable: "unreachable",
   closed: "unreachable",
@@ -60,7 +63,15 @@ export const createFailureJudge = (
   const reconnect = createBackoff(random, RECONNECT);
   const own = createBackoff(random, OWN);
   let rejections = 0;
+  let suspected: number[] = [];
   let connectedAtMs: number | null = null;
+
+  /** Has this mailbox reconnected at once too often within a minute? Providers count log-ins. */
+  const isOverBudget = (): boolean => {
+    const nowMs = clock.monoMs();
+    suspected = [...suspected.filter((ms) => nowMs - ms < 60_000), nowMs];
+    return suspected.length > RECONNECTS_AT_ONCE;
+  };
 
   const waitFor = (failure: MailFailure): number => {
     if (failure === "rejected") {
@@ -96,7 +107,7 @@ export const createFailureJudge = (
     judge: (error) => {
       if (error instanceof SuspectError) {
         metrics.reconnect(mailbox, "suspect");
-        return { word: "polling", waitMs: 0 };
+        return { word: "polling", waitMs: isOverBudget() ? reconnect.nextMs() : 0 };
       }
       if (error instanceof MailError) return ofMail(error.failure, error);
       if (error instanceof DeadlineError) return ofMail("unreachable", error);

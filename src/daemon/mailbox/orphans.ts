@@ -10,25 +10,18 @@ import type { Store } from "../../store/store.ts";
 /** So long after a process named a mailbox last, nobody is expected to come back for it. */
 const GONE_AFTER_MS = 24 * 3_600_000;
 
-/**
- * Parks what waits for `mailbox` as `mailbox_gone`. Does nothing while another process polls it, or
- * when one named it within a day.
- */
-export const parkOrphans = async (
-  deps: {
-    clock: Clock;
-    log: Log;
-    store: Store;
-    takeLocalLock: TakeLocalLock;
-    lockFile: string;
-  },
-  mailbox: string,
-): Promise<void> => {
+/** What parking works with. */
+export interface OrphanDeps {
+  clock: Clock;
+  log: Log;
+  store: Store;
+  takeLocalLock: TakeLocalLock;
+  lockFile: string;
+}
+
+/** Parks what waits for `mailbox` as `mailbox_gone`. Does nothing while another process polls it. */
+export const parkRemoved = async (deps: OrphanDeps, mailbox: string): Promise<void> => {
   const { clock, log, store } = deps;
-  const namedMs = await store.lastNamedMs(mailbox);
-  // A name that was given up before it was written down: its day begins now.
-  if (namedMs === null) await store.nameMailboxes([mailbox], clock.wallMs());
-  if (namedMs === null || clock.wallMs() - namedMs < GONE_AFTER_MS) return;
   const answer = deps.takeLocalLock(lockPathFor(deps.lockFile, mailbox));
   if (answer.kind !== "held") return;
   try {
@@ -37,4 +30,14 @@ export const parkOrphans = async (
   } finally {
     answer.lock.release();
   }
+};
+
+/** As {@link parkRemoved}, of a mailbox that no process named for a day. */
+export const parkOrphans = async (deps: OrphanDeps, mailbox: string): Promise<void> => {
+  const { clock, store } = deps;
+  const namedMs = await store.lastNamedMs(mailbox);
+  // A name that was given up before it was written down: its day begins now.
+  if (namedMs === null) await store.nameMailboxes([mailbox], clock.wallMs());
+  if (namedMs === null || clock.wallMs() - namedMs < GONE_AFTER_MS) return;
+  await parkRemoved(deps, mailbox);
 };

@@ -39,6 +39,17 @@ export const spoolReadsContract = (open: OpenStore): void => {
       expect(await store.dueEntries({ ...query, mailbox: "other" })).toEqual([]);
     });
 
+    test("a row due later than anything may wait was written by a wrong clock, and is due", async () => {
+      await using opened = await open();
+      const { store } = opened;
+      const spool = [
+        entryOf(1, { nextAttemptMs: NOW + DAY }),
+        entryOf(2, { nextAttemptMs: NOW + 400 * DAY }),
+      ];
+      await store.commit({ mailbox: "m", fence: 1, spool });
+      expect(uidsOf(await store.dueEntries(dueQueryOf()))).toEqual([2]);
+    });
+
     test("one answer holds as many bytes as asked for, and at least one row", async () => {
       await using opened = await open();
       const { store } = opened;

@@ -1,6 +1,6 @@
 // Who may write: transactions, and the fence that each of them checks. A stale holder never gets past a
 // fenced transaction. Called by the other parts of the SQLite store.
-import { FencedError } from "../../core/errors.ts";
+import { AppError, FencedError } from "../../core/errors.ts";
 import type { SqlDatabase } from "../sqlite-database.ts";
 import type { Store } from "../store.ts";
 
@@ -35,6 +35,11 @@ export const createTransaction =
     }
   };
 
+const gone = (): AppError =>
+  new AppError("store/database-gone", "the database was deleted or replaced under the program", {
+    hint: "put the data directory back as it was, or stop the program and start it anew",
+  });
+
 /**
  * Transactions under a fence. The check is itself a write, so even an empty one proves that the medium
  * takes writes.
@@ -48,11 +53,13 @@ export const createFencedTransaction = (
      ON CONFLICT DO UPDATE SET issued = excluded.issued, writes = writes + 1
      WHERE issued <= excluded.issued`,
   );
-  return ({ mailbox, fence }, work) =>
-    transaction(() => {
+  return ({ mailbox, fence }, work) => {
+    if (!database.inPlace()) throw gone();
+    return transaction(() => {
       if (Number(touch.run(mailbox, fence).changes) === 0) throw new FencedError(mailbox);
       return work();
     });
+  };
 };
 
 /** Issues fences, durably: above every fence issued or written before, and at least the wall clock. */

@@ -10,6 +10,12 @@ import type { DueQuery, SpoolEntry, SpoolUsage, Store } from "../store.ts";
 const OPENS = `((key_id IS NULL OR key_id IN (SELECT value FROM json_each(?)))
   AND event_id || ' ' || destination NOT IN (SELECT value FROM json_each(?)))`;
 
+/**
+ * Nobody waits longer than a day for anything. A row that is due later was written when the clock was
+ * wrong, and is due now.
+ */
+const LONGEST_WAIT_MS = 25 * 3_600_000;
+
 type TableRow = ReturnType<ReturnType<SqlDatabase["prepare"]>["all"]>[number];
 
 const sizeOf = (row: TableRow): number => Number(row["size_bytes"]);
@@ -64,7 +70,8 @@ export const createSpoolEntries = (
 > => {
   const due = database.prepare(
     `SELECT * FROM spool
-     WHERE mailbox = ? AND state = 'waiting' AND next_attempt_ms <= ? AND ${OPENS}
+     WHERE mailbox = ? AND state = 'waiting' AND ${OPENS}
+       AND NOT next_attempt_ms BETWEEN ? AND ?
        AND destination NOT IN (SELECT value FROM json_each(?))
      ORDER BY since_ms, rowid LIMIT ?`,
   );
@@ -85,7 +92,17 @@ export const createSpoolEntries = (
   );
   const { opens, openEach } = createOpener(database, cipher);
   const dueRows = ({ mailbox, nowMs, limit, maxBytes, except }: DueQuery): readonly TableRow[] =>
-    withinBytes(due.all(mailbox, nowMs, ...opens(), JSON.stringify(except), limit), maxBytes);
+    withinBytes(
+      due.all(
+        mailbox,
+        ...opens(),
+        nowMs + 1,
+        nowMs + LONGEST_WAIT_MS,
+        JSON.stringify(except),
+        limit,
+      ),
+      maxBytes,
+    );
   return {
     dueEntries: async (query) => openEach(dueRows(query)),
     dueBytes: async (query) => dueRows(query).reduce((sum, row) => sum + sizeOf(row), 0),
