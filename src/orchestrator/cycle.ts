@@ -78,6 +78,17 @@ const launcher = (
   };
 };
 
+/** Room for so many octets; others' deliveries may hold it long, and that is no standstill of ours. */
+const waitForRoom = async (context: FolderContext, bytes: number): Promise<() => void> => {
+  const { memory, bytesInFlight, abort } = context;
+  memory.delivering += 1;
+  try {
+    return await bytesInFlight.acquire(bytes, abort);
+  } finally {
+    memory.delivering -= 1;
+  }
+};
+
 /** Reads bodies group by group and sends each message as soon as it is whole. */
 const readAndSend = async (
   context: FolderContext,
@@ -89,7 +100,7 @@ const readAndSend = async (
   for (const group of groupsByBytes(sifted.wanted)) {
     if (context.stop.aborted) return;
     const bytes = group.reduce((sum, { expectedBytes }) => sum + expectedBytes, 0);
-    const release = await context.bytesInFlight.acquire(bytes, context.abort);
+    const release = await waitForRoom(context, bytes);
     const first = batch.ends.length;
     try {
       await context.lease.assert();

@@ -57,7 +57,7 @@ export interface FolderMemory {
   nextActionMs: number;
   /** When the folder was last proved to be seen (wall time). */
   lastProofMs: number | null;
-  /** Deliveries on their way or in line; each has a deadline of its own. */
+  /** Deliveries on their way or in line, and waits for room; each ends by a deadline of its own. */
   delivering: number;
   /** Counts everything that shows progress, for the cycle's watch. */
   progress: number;
