@@ -3,17 +3,17 @@
 import type { FetchMessageObject } from "imapflow";
 import { describe, expect, test } from "vitest";
 import type { MessageMetadata } from "../core/message.ts";
-import { metadataOf } from "./imapflow-metadata.adapter.ts";
+import { readableMetadataOf } from "./imapflow-metadata.adapter.ts";
 
 const readFrom = (
   row: Partial<FetchMessageObject>,
   wanted: readonly string[] = [],
 ): MessageMetadata | null => {
   const usual = { seq: 1, uid: 1, size: 9, internalDate: new Date(0), envelope: {} };
-  return metadataOf({ ...usual, ...row }, new Set(wanted));
+  return readableMetadataOf({ ...usual, ...row }, new Set(wanted));
 };
 
-describe("metadataOf", () => {
+describe("readableMetadataOf", () => {
   test("keeps every value of the headers wanted, unfolded and decoded, and no other header", () => {
     const lines = [
       "Date: 1 Jan 2024 00:00 GMT",

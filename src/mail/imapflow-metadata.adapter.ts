@@ -104,7 +104,9 @@ const headersOf = (
   wanted: (name: string) => boolean,
 ): Map<string, string[]> => {
   const found = new Map<string, string[]>();
-  const text = block?.subarray(0, MAX_HEADERS_BYTES).toString("utf8") ?? "";
+  // For a message that was expunged meanwhile imapflow hands on what the server sent: NIL.
+  const octets = Buffer.isBuffer(block) ? block.subarray(0, MAX_HEADERS_BYTES) : Buffer.alloc(0);
+  const text = octets.toString("utf8");
   const lines = text.replaceAll(/\r?\n(?=[ \t])/g, "").split(/\r?\n/);
   for (const line of lines) {
     const colon = line.indexOf(":");
@@ -129,12 +131,21 @@ const internalDateMs = (row: FetchMessageObject): number | null => {
   return Number.isFinite(ms) ? ms : null;
 };
 
+/** As {@link metadataOf}; a row that our own code cannot take is no answer, and costs no other row. */
+export const readableMetadataOf: typeof metadataOf = (row, wanted) => {
+  try {
+    return metadataOf(row, wanted);
+  } catch {
+    return null;
+  }
+};
+
 /**
  * The row as metadata; null when it is no answer to our question (an unsolicited flag update, a
  * message that is gone). Of the headers only `wanted` are kept, names in lower case; the header
  * `date` must have been fetched for the envelope to have one.
  */
-export const metadataOf = (
+const metadataOf = (
   row: FetchMessageObject,
   wanted: ReadonlySet<string>,
 ): MessageMetadata | null => {

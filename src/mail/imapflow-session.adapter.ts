@@ -20,7 +20,7 @@ import {
   type Watch,
   watchClient,
 } from "./imapflow-commands.adapter.ts";
-import { bareMessageOf, metadataOf } from "./imapflow-metadata.adapter.ts";
+import { bareMessageOf, readableMetadataOf } from "./imapflow-metadata.adapter.ts";
 import type {
   BareMessage,
   FolderState,
@@ -214,7 +214,7 @@ const createSuspectReader =
       const query = { bodyStructure: true, internalDate: true, size: true, bodyParts };
       let found: MessageMetadata | null = null;
       for await (const row of commands.rows([[uid, uid]], query)) {
-        const metadata = row.uid === uid ? metadataOf(row, wanted) : null;
+        const metadata = row.uid === uid ? readableMetadataOf(row, wanted) : null;
         if (metadata === null || !row.headers) continue;
         found = { ...metadata, envelope: envelopeFromHeader(row.headers) };
       }
@@ -233,7 +233,7 @@ const createReader = (commands: Commands) => {
       const query = { envelope: true, bodyStructure: true, internalDate: true, size: true };
       const found = new Map<number, MessageMetadata>();
       for await (const row of commands.rows(uidSetOf(uids), { ...query, headers: asked })) {
-        const metadata = metadataOf(row, wanted);
+        const metadata = readableMetadataOf(row, wanted);
         if (metadata !== null) found.set(metadata.uid, metadata);
       }
       const garbled = [...found.values()].flatMap(({ uid, envelope }) =>

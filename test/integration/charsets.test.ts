@@ -68,7 +68,9 @@ test.each(CASES.map(([charset, encoding, text], index) => ({ charset, encoding, 
     const plain = (value: unknown): string => String(value).replaceAll("\r\n", "\n").trimEnd();
     expect(plain(data?.["text"])).toBe(text);
     expect(plain(data?.["html"])).toBe(`<p>${text}</p>`);
-    expect(data).toMatchObject({ subject: text.slice(0, 40), truncated: [], unreadable: null });
+    // In one line of a header a line end is a space.
+    const subject = text.slice(0, 40).replaceAll("\n", " ");
+    expect(data).toMatchObject({ subject, truncated: [], unreadable: null });
   },
 );
 

@@ -59,10 +59,10 @@ describe("bare octets in a header", () => {
     });
   });
 
-  test("behind 17 KB of other headers cost no more than their own letters", async () => {
+  test("behind 70 KB of other headers cost no more than their own letters", async () => {
     const seal = `ARC-Seal: i=1; ${`${"a".repeat(70)}\r\n `.repeat(27)}z`;
     const envelope = await envelopeOf(
-      ...Array.from({ length: 9 }, () => seal),
+      ...Array.from({ length: 36 }, () => seal),
       ...["From: Boss <boss@corp.example>", "To: me@corp.example", "Message-ID: <1@x>"],
       ...["Date: Mon, 1 Jan 2024 00:00:00 +0000", "Subject: Caf\u00e9"],
     );
