@@ -64,6 +64,20 @@ describe("a message that ends every connection that reads it", () => {
   });
 });
 
+describe("many messages in a row that are too long to be told of", () => {
+  test("cost one connection each, and the mail behind them waits for seconds only", async () => {
+    const here = await startFakeDaemon();
+    here.server.trouble.metadata = (uids) => {
+      if (uids.some((uid) => uid <= 8)) throw new MailError("closed", "ResponseTooLarge");
+    };
+    for (let count = 1; count <= 9; count += 1) here.server.deliver(`mail ${count}`, "text");
+    await here.clock.runUntil(() => here.receiver.requests.length === 9, 30_000);
+    expect(here.server.attempts).toHaveLength(10);
+    expect(here.posted().filter(({ unreadable }) => unreadable === null)).toHaveLength(1);
+    await here.stop();
+  });
+});
+
 describe("a server that answers no fetch", () => {
   test("costs no message its body: the loop backs off until it is well again", async () => {
     const here = await startFakeDaemon();

@@ -45,6 +45,11 @@ const addStrike = (memory: FolderMemory, uid: number, kind: keyof Strikes): void
   memory.suspects.set(uid, { ...strikes, [kind]: strikes[kind] + 1 });
 };
 
+/** We ended the connection ourselves, because a reply was too long: that is the message's doing. */
+const isOverOurLimits = (error: unknown): boolean =>
+  error instanceof MailError &&
+  ["LineTooLarge", "LiteralTooLarge", "ResponseTooLarge"].includes(error.code);
+
 /** Counts one failure against the messages that were being read. */
 export const strike = (
   memory: FolderMemory,
@@ -133,7 +138,8 @@ export const suspecting = async <T>(
     if (context.abort.aborted || !(late || died)) throw error;
     strike(memory, uids, late ? "late" : "closed");
     const uid = uids.length === 1 ? (uids[0] ?? null) : null;
-    if (uid !== null) memory.failedAlone.add(uid);
+    if (uid !== null && isOverOurLimits(error)) addStrike(memory, uid, "closed");
+    else if (uid !== null) memory.failedAlone.add(uid);
     context.log("message.suspect", { mailbox: context.mailbox.id, count: uids.length, uid, late });
     if (isServerIll(memory)) throw error;
     throw new SuspectError(error);

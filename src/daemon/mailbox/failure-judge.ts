@@ -34,6 +34,9 @@ const THROTTLED_MS = 30_000;
 /** So many reconnects a minute are made at once, because of a message; more of them back off. */
 const RECONNECTS_AT_ONCE = 10;
 
+/** They back off a little only: good mail waits behind each such message. */
+const HASTY = { baseMs: 1000, capMs: 10_000 };
+
 const WORDS: Record<MailFailure, PollerWord> = {
   unreachable: "unreachable",
   closed: "unreachable",
@@ -62,6 +65,7 @@ export const createFailureJudge = (
   const { clock, random, log, metrics } = deps;
   const reconnect = createBackoff(random, RECONNECT);
   const own = createBackoff(random, OWN);
+  const hasty = createBackoff(random, HASTY);
   let rejections = 0;
   let suspected: number[] = [];
   let connectedAtMs: number | null = null;
@@ -107,7 +111,7 @@ export const createFailureJudge = (
     judge: (error) => {
       if (error instanceof SuspectError) {
         metrics.reconnect(mailbox, "suspect");
-        return { word: "polling", waitMs: isOverBudget() ? reconnect.nextMs() : 0 };
+        return { word: "polling", waitMs: isOverBudget() ? hasty.nextMs() : 0 };
       }
       if (error instanceof MailError) return ofMail(error.failure, error);
       if (error instanceof DeadlineError) return ofMail("unreachable", error);
