@@ -5,60 +5,9 @@ import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import net from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadSettings } from "../src/config/load.ts";
-import { type Daemon, startDaemon } from "../src/daemon/build.ts";
-import { createFakePorts, createFakeReceiver, createFakeServer } from "./support/fake-world.ts";
-import { createSeededRandom } from "./support/seeded-random.ts";
-import { createVirtualClock } from "./support/virtual-clock.ts";
-
-const CONFIG = `
-enable_background_tasks: true
-http: null
-mailboxes:
-  - id: default
-    imap: { host: imap.fake.test, port: 993, tls: implicit, user: someone, password: secret-word }
-    start_from: beginning
-webhook:
-  url: https://hooks.fake.test/in
-  secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
-`;
+import { startFakeDaemon } from "./support/fake-daemon.ts";
 
 const HOUR_MS = 3_600_000;
-
-const world = () => {
-  const clock = createVirtualClock();
-  const server = createFakeServer(clock);
-  const receiver = createFakeReceiver();
-  const random = createSeededRandom(7);
-  const fakes = createFakePorts({
-    clock,
-    random,
-    openSession: server.openSession,
-    sendHttp: receiver.sendHttp,
-  });
-  const load = () =>
-    loadSettings({
-      path: "signalpost.yaml",
-      env: {},
-      readConfigFile: () => ({ stamp: "1", text: CONFIG }),
-    });
-  const start = (): Promise<Daemon> =>
-    startDaemon(
-      { initial: load(), load, stamp: () => "1", version: "0", node: "node-a" },
-      fakes.ports,
-    );
-  const eventsOf = (name: string) => fakes.lines.filter(({ event }) => event === name);
-  return { clock, server, receiver, start, eventsOf, ...fakes };
-};
-
-type World = ReturnType<typeof world>;
-
-const stopped = async ({ clock }: World, daemon: Daemon): Promise<void> => {
-  let isStopped = false;
-  const stopping = daemon.stop().then(() => (isStopped = true));
-  await clock.runUntil(() => isStopped, HOUR_MS).catch(() => undefined);
-  await stopping;
-};
 
 /** Usable behind `instanceof`, as the test's own assertions need it, and with `new`. */
 const forbidden = (what: string) =>
@@ -103,8 +52,7 @@ describe("the daemon on fake ports", () => {
   });
 
   test("takes one message from arrival to commit", async () => {
-    const here = world();
-    const daemon = await here.start();
+    const here = await startFakeDaemon();
     await here.clock.advance(1000);
     here.server.deliver("hello", "a text");
     await here.clock.runUntil(() => here.receiver.requests.length === 1, 60_000);
@@ -112,14 +60,13 @@ describe("the daemon on fake ports", () => {
     const payload = JSON.parse(request?.body ?? "") as { data: { subject: string; text: string } };
     expect(payload.data).toMatchObject({ subject: "hello", text: "a text", uid: 1 });
     expect(request?.headers).toMatchObject({ "signalpost-attempt": "1" });
-    await stopped(here, daemon);
+    await here.stop();
     expect(here.exits).toEqual([]);
   });
 
   test("delivers after a receiver outage of a day, with the same id at every attempt", async () => {
-    const here = world();
+    const here = await startFakeDaemon();
     here.receiver.answerWith(() => ({ kind: "failed", errorClass: "refused" }));
-    const daemon = await here.start();
     await here.clock.advance(1000);
     here.server.deliver("patience", "worth waiting for");
     await here.clock.advance(24 * HOUR_MS);
@@ -136,12 +83,11 @@ describe("the daemon on fake ports", () => {
     const ids = new Set(here.receiver.requests.map(({ headers }) => headers["webhook-id"]));
     expect(ids.size).toBe(1);
     expect(here.eventsOf("delivery.parked")).toEqual([]);
-    await stopped(here, daemon);
+    await here.stop();
   });
 
   test("backs off from a mail server that is down for ten minutes, and comes back", async () => {
-    const here = world();
-    const daemon = await here.start();
+    const here = await startFakeDaemon();
     await here.clock.advance(5000);
     const before = here.server.attempts.length;
     here.server.setDown(true);
@@ -158,7 +104,7 @@ describe("the daemon on fake ports", () => {
     here.server.setDown(false);
     here.server.deliver("after the outage", "still here");
     await here.clock.runUntil(() => here.receiver.requests.length === 1, 300_000);
-    await stopped(here, daemon);
+    await here.stop();
     expect(here.exits).toEqual([]);
   });
 });
