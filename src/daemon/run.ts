@@ -15,6 +15,7 @@ import { withCrashPoint } from "./crash-points.ts";
 import { createSystemPorts } from "./system-ports.ts";
 import {
   hostId,
+  keepCompiled,
   killProcess,
   onSignals,
   onUncaught,
@@ -89,6 +90,7 @@ export const runDaemon = async (options: RunOptions): Promise<number> => {
   try {
     const started = await startDaemon(config, ports);
     daemon = started;
+    keepCompiled();
     await new Promise<void>((resolve) => {
       onSignals({
         terminate: resolve,

@@ -2,6 +2,7 @@
 // here is thrown; everything else in src gets these by parameter. Used by main and the daemon's build.
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { flushCompileCache } from "node:module";
 import { hostname } from "node:os";
 import koffi from "koffi";
 import type { Clock } from "../core/clock.ts";
@@ -64,6 +65,9 @@ export const systemRandom: Random = {
  * hold up.
  */
 export const exitProcess: (code: number) => void = libc.func("void _exit(int code)");
+
+/** Keeps what was compiled for the next start; the way out of a daemon would leave no time for it. */
+export const keepCompiled = (): void => flushCompileCache();
 
 /** Kills the process as `kill -9` does. */
 export const killProcess = (): void => {
