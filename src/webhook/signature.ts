@@ -1,6 +1,6 @@
 // Signatures of Standard Webhooks (standardwebhooks.com): who holds the secret can tell that a request
 // comes from here and is not old. Called once per attempt, because the time of sending is signed.
-import { createHmac } from "node:crypto";
+import { type KeyObject, createHmac, createSecretKey } from "node:crypto";
 
 /** What is signed. */
 export interface Signed {
@@ -13,7 +13,16 @@ export interface Signed {
   secrets: readonly string[];
 }
 
-const keyOf = (secret: string): Buffer => Buffer.from(secret.replace(/^whsec_/, ""), "base64");
+/** Making a key costs as much as signing an ordinary mail with it; there are few, and they stay. */
+const keys = new Map<string, KeyObject>();
+
+const keyOf = (secret: string): KeyObject => {
+  const known = keys.get(secret);
+  if (known !== undefined) return known;
+  const made = createSecretKey(Buffer.from(secret.replace(/^whsec_/, ""), "base64"));
+  keys.set(secret, made);
+  return made;
+};
 
 /** The three headers, one signature per secret in the order given: `v1,` and base64 of HMAC-SHA256. */
 export const signedHeaders = ({
