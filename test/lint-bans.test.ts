@@ -30,6 +30,7 @@ const BANNED = [
   'export { lookup } from "node:dns";',
   'export const x = await import("node:os");',
   'export { ImapFlow } from "imapflow";',
+  'export { Redis } from "ioredis";',
   'import type { Socket } from "node:net";\nexport type X = Socket;',
   "export const x = (a: 1, b: 1, c: 1, d: 1) => [a, b, c, d];",
 ];

@@ -20,6 +20,7 @@ const RANKS: Readonly<Record<string, number>> = {
   core: 0,
   "app-logging": 1,
   resilience: 1,
+  redis: 1,
   net: 2,
   store: 2,
   lock: 3,
@@ -35,7 +36,7 @@ const RANKS: Readonly<Record<string, number>> = {
 };
 
 const OUTSIDE =
-  /^(node:)?(fs|net|tls|dns|http|https|http2|dgram|child_process|cluster|worker_threads|sqlite|timers|perf_hooks|os|process|zlib|module|vm|v8|readline|inspector|async_hooks)(\/|$)|^(imapflow|undici|koffi|fastify|pino|hoodiecrow-imap)(\/|$)/;
+  /^(node:)?(fs|net|tls|dns|http|https|http2|dgram|child_process|cluster|worker_threads|sqlite|timers|perf_hooks|os|process|zlib|module|vm|v8|readline|inspector|async_hooks)(\/|$)|^(imapflow|undici|koffi|fastify|pino|ioredis|hoodiecrow-imap)(\/|$)/;
 
 const MAX_LINES = 400;
 const MAX_FILES = 10;
@@ -149,6 +150,12 @@ describe("sizes", () => {
 describe("what a file owes its reader", () => {
   test("every file begins with a comment about itself", () => {
     expect(typescript.filter((path) => !/^(#!.*\n)?\/[/*]/.test(readText(path)))).toEqual([]);
+  });
+
+  test("every script for Redis begins with a comment about itself", () => {
+    const scripts = files.filter((path) => path.endsWith(".lua"));
+    expect(scripts.length).toBeGreaterThan(0);
+    expect(scripts.filter((path) => !readText(path).startsWith("-- "))).toEqual([]);
   });
 
   test("every export has a docblock", () => {

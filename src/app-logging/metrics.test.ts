@@ -23,6 +23,8 @@ const PUBLISHED = [
   "log_lines_dropped_total",
   "event_loop_delay_seconds",
   "bytes_in_flight",
+  "cluster_nodes",
+  "redis_state",
 ];
 
 const lines = async (metrics: { render(): Promise<string> }): Promise<string[]> =>
@@ -88,10 +90,24 @@ describe("the metrics", () => {
     metrics.leaseState("default", "standby");
     metrics.leaseState("default", "held");
     const states = (await lines(metrics)).filter((line) => line.includes("lease_state"));
-    expect(states).toHaveLength(4);
+    expect(states).toHaveLength(6);
     expect(states.filter((line) => line.endsWith(" 1"))).toEqual([
       'signalpost_lease_state{mailbox="default",state="held"} 1',
     ]);
+  });
+
+  test("show exactly one state of Redis, and none without it", async () => {
+    const metrics = createMetrics();
+    const states = async () =>
+      (await lines(metrics)).filter((line) => line.includes("redis_state"));
+    expect(await states()).toEqual([]);
+    metrics.redisState("reachable");
+    metrics.redisState("failing");
+    metrics.clusterNodes(3);
+    expect((await states()).filter((line) => line.endsWith(" 1"))).toEqual([
+      'signalpost_redis_state{state="failing"} 1',
+    ]);
+    expect(await lines(metrics)).toContain("signalpost_cluster_nodes 3");
   });
 
   test("read ages, delay and bytes anew at each scrape", async () => {
@@ -125,7 +141,7 @@ describe("the metrics", () => {
     await metrics.forgetMailbox("sales");
     const seen = await lines(metrics);
     expect(seen.filter((line) => line.includes('"sales"'))).toEqual([]);
-    expect(seen.filter((line) => line.includes('"default"'))).toHaveLength(12);
+    expect(seen.filter((line) => line.includes('"default"'))).toHaveLength(14);
   });
 
   test("of two processes in one test do not mix", async () => {

@@ -5,7 +5,10 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { DeliveryErrorClass, Outcome } from "../core/outcome.ts";
 
 /** States of a lease that the metric tells apart. */
-export const LEASE_STATES = ["free", "standby", "held", "lost"] as const;
+export const LEASE_STATES = ["free", "standby", "lock_delay", "held", "alone", "lost"] as const;
+
+/** How Redis is, as the metric tells it apart. */
+export const REDIS_STATES = ["unknown", "reachable", "failing", "unsafe"] as const;
 
 /** What can be counted. Mailboxes and destinations are ids; durations are seconds. */
 export interface Metrics {
@@ -24,7 +27,12 @@ export interface Metrics {
   spool(usage: { waiting: number; parked: number; bytes: number }): void;
   leaseState(mailbox: string, state: (typeof LEASE_STATES)[number]): void;
   leaseFence(mailbox: string, fence: number): void;
-  lockAcquisition(result: "acquired" | "failed" | "held_by_other" | "lock_file_error"): void;
+  /** `result`: a word of `AcquisitionResult` in lock/. */
+  lockAcquisition(result: string): void;
+  /** How Redis was at the last look; never called without one. */
+  redisState(state: (typeof REDIS_STATES)[number]): void;
+  /** Living nodes of the cluster, this one among them. */
+  clusterNodes(count: number): void;
   /** `reason`: a word of `MailFailure` or another from a closed list. */
   reconnect(mailbox: string, reason: string): void;
   /** The HTML of a message was cut at its cap; once a message. */
@@ -112,6 +120,8 @@ const createGauges = (registers: Registry[]) => {
     spoolBytes: gauge("spool_bytes", "Bytes of payload in the spool.", []),
     leaseState: gauge("lease_state", "1 for the state the lease is in.", ["mailbox", "state"]),
     leaseFence: gauge("lease_fence", "Fence of the lease last held here.", ["mailbox"]),
+    redisState: gauge("redis_state", "1 for the state Redis is in.", ["state"]),
+    clusterNodes: gauge("cluster_nodes", "Living nodes of the cluster; 0 without Redis.", []),
     cycleSeconds: new Histogram({
       name: "signalpost_cycle_seconds",
       help: "Duration of one look at a folder.",
@@ -186,6 +196,10 @@ export const createMetrics = (): Metrics => {
     },
     leaseFence: (mailbox, fence) => leaseFence.set({ mailbox }, fence),
     lockAcquisition: (result) => counters.acquisitions.inc({ result }),
+    redisState(now) {
+      for (const state of REDIS_STATES) gauges.redisState.set({ state }, state === now ? 1 : 0);
+    },
+    clusterNodes: (count) => gauges.clusterNodes.set(count),
     reconnect: (mailbox, reason) => reconnects.inc({ mailbox, reason }),
     htmlTruncated: () => counters.truncations.inc(),
     logLinesDropped: (count) => counters.dropped.inc(count),

@@ -78,10 +78,10 @@ const warningsOf = (settings: Settings): string[] => {
     [
       settings.spoolKeys.length === 0,
       "SIGNALPOST_SPOOL_KEY is not set: mail that waits for a destination lies unencrypted in " +
-        "data_dir. Set it to the base64 of 32 random bytes.",
+        `${settings.redisUrl === null ? "data_dir" : "Redis"}. Set it to the base64 of 32 random bytes.`,
     ],
     [
-      lock.file.startsWith("/tmp/"),
+      settings.redisUrl === null && lock.file.startsWith("/tmp/"),
       "lock.file is in /tmp: under systemd's PrivateTmp, or in a container, no other process sees " +
         "it, and two of them would poll one mailbox. Where that can happen, name a file in a " +
         "directory that they share.",

@@ -21,7 +21,11 @@ const loadCommand = async (name: string): Promise<Command> => {
     case "receipts":
       return (await import("./commands/receipts.ts")).receipts;
     case "redeliver":
-      return (await import("./commands/redeliver.ts")).redeliver;
+      return (await import("./commands/mailbox/redeliver.ts")).redeliver;
+    case "adopt":
+      return (await import("./commands/mailbox/adopt.ts")).adopt;
+    case "config":
+      return (await import("./commands/config/config.ts")).config;
     case "schema":
       return (await import("./commands/schema.ts")).schema;
     case "version":

@@ -14,6 +14,8 @@ export interface Terminal {
   isTty: boolean;
   /** Milliseconds since 1970 UTC. */
   wallMs(): number;
+  /** Everything that stands on standard input, to its end; rejects over 1 MiB. */
+  readInput(): Promise<string>;
   versions: { signalpost: string; node: string };
 }
 

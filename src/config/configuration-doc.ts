@@ -33,9 +33,9 @@ The same without a file: \`ENABLE_BACKGROUND_TASKS=true\`, \`IMAP_SERVER\`, \`EM
   \`default\`. \`DISABLE_BACKGROUND_TASKS=true\` beats every way to enable them.
 - **\`\${NAME}\` inside a text of the file** is replaced by that variable after parsing, also where the key is a number
   or a truth value (\`port: \${PORT}\`). A variable that is missing or empty is an error. \`$\${\` is a literal \`\${\`.
-- **\`password_file\`, \`token_file\` and \`secret_file\`** name a file that holds the secret; one newline at its end is
-  dropped. In the configuration file such a path is relative to the folder of that file, in the environment to the
-  working directory. \`secret_file\` may hold several secrets, one a line.
+- **\`password_file\`, \`token_file\`, \`secret_file\` and \`redis_url_file\`** name a file that holds the secret; one
+  newline at its end is dropped. In the configuration file such a path is relative to the folder of that file, in the
+  environment to the working directory. \`secret_file\` may hold several secrets, one a line.
 - **Other paths** (\`data_dir\`, \`lock.file\`) are relative to the working directory.
 - **\`SIGNALPOST_SPOOL_KEY\`** is no key of the file: the base64 of 32 bytes (\`openssl rand -base64 32\`), or several
   separated by commas. The first encrypts what waits on disk, all of them decrypt. Without it payloads are stored
@@ -44,7 +44,8 @@ The same without a file: \`ENABLE_BACKGROUND_TASKS=true\`, \`IMAP_SERVER\`, \`EM
 
 ## When a change takes effect
 
-- \`polling\`, \`webhook\` and \`rules\`: by themselves, at the next cycle after the file stood still for a second.
+- \`polling\`, \`webhook\` and \`rules\`: by themselves, at the next cycle after the file stood still for a second. With
+  \`redis_url\` the [documents](#documents) hold them, and the file does not change them any more.
 - \`mailboxes\`: at SIGHUP. Mailboxes that did not change are not touched.
 - Everything else, and every change of the environment: at a restart. A change that must wait is named in one warning,
   \`config.needs_restart\`.
@@ -53,6 +54,34 @@ A changed file that cannot be used leaves the last good configuration in force, 
 secret in a file of its own is read again when the configuration file changes, and at SIGHUP. A rule with a bad value
 (an unknown operator, an address that is not https, an id that is taken) is skipped with a warning,
 \`config.rule_refused\`; the other rules stay. A rule with an unknown key or a value of the wrong type is an error.
+
+## Documents
+
+With \`redis_url\` three documents hold what changes while the nodes run, so that all of them follow one source. Every
+node reads them together at each cycle.
+
+| Document | Holds |
+|---|---|
+| \`polling_config\` | the keys of \`polling\` |
+| \`routing_rules\` | \`{"rules": [...]}\`, each rule as in \`rules\` |
+| \`webhook_config\` | \`url\`, \`timeout_seconds\`, \`concurrency\` and \`max_attempts\` of \`webhook\` |
+
+\`signalpost config get NAME\` prints one with its version, \`signalpost config set NAME --file F\` replaces it as a
+whole; with \`--if-version N\` only when nobody else was faster.
+
+- **The first node makes what is missing**: \`polling_config\` and \`routing_rules\` from what the Python service's
+  screens stored (\`r:ss:config:…\`), as far as it maps, then from the file. From then on the documents count. A file
+  that says something else gets one warning, \`config.file_ignored\`, at the start and after each such edit.
+- **Key by key**, a document wins over the file, and the environment wins over both. A key that is in no document comes
+  from the file of each node, which must be complete by itself: it is in force until the store answers.
+- **A value from a variable**, in the environment or as \`\${NAME}\` in the file, never enters a document and keeps
+  winning on its node. A \`\${NAME}\` anywhere in \`rules\` keeps the whole list in the file. \`config set\` refuses such
+  a key and names the variable; \`status\` lists it as overridden.
+- **Secrets and \`allow_private_addresses\`** are never in a document: whoever may write to Redis shall not open the
+  network. They stay in the file or the environment of each node. A document holds no \`\${NAME}\`; as in the file,
+  \`$\${\` stands for the two characters.
+- **A document that cannot be used** leaves its last good version in force, with one warning; the others are taken.
+  While Redis cannot be reached all of them stay as they were.
 `;
 
 const code = (text: string): string => `\`${text}\``;

@@ -22,6 +22,8 @@ export interface FileTree {
   tree: unknown;
   /** The line of a path, or of the nearest thing above it that stands in the file. */
   lineOf(path: Path): number | null;
+  /** Texts that a variable stood in, each with the first one's name. */
+  substituted: readonly { path: Path; variable: string }[];
   problems: readonly ConfigProblem[];
 }
 
@@ -65,8 +67,19 @@ const placesOf = (root: unknown, counter: LineCounter) => {
 
 const ENVIRONMENT = /\$\$\{|\$\{([^}]*)(\})?/g;
 
+/** What is to be told of the texts of a file. */
+interface Told {
+  complain(path: Path, message: string): void;
+  /** A variable stands in this text. */
+  substituted(path: Path, name: string): void;
+}
+
 /** `text` with its `${ENV}` replaced; `$${` is a literal `${`. */
-const substitute = (text: string, env: Environment, complain: (message: string) => void): string =>
+const substitute = (
+  text: string,
+  env: Environment,
+  { complain, substituted }: { complain(message: string): void; substituted(name: string): void },
+): string =>
   text.replaceAll(ENVIRONMENT, (found, name: string | undefined, end: string | undefined) => {
     if (name === undefined) return "${";
     if (end === undefined || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
@@ -74,16 +87,13 @@ const substitute = (text: string, env: Environment, complain: (message: string) 
       return found;
     }
     const value = variable(env, name);
+    substituted(name);
     if (value === undefined) complain(`set the variable ${name}, which is missing or empty`);
     return value ?? found;
   });
 
 /** The tree with `${ENV}` replaced in its texts and the results turned into the types of their keys. */
-const substituteTree = (
-  root: unknown,
-  env: Environment,
-  complain: (path: Path, message: string) => void,
-): unknown => {
+const substituteTree = (root: unknown, env: Environment, told: Told): unknown => {
   const walk = (node: unknown, path: Path): unknown => {
     if (Array.isArray(node)) return node.map((item, at) => walk(item, [...path, at]));
     if (isTree(node)) {
@@ -92,15 +102,18 @@ const substituteTree = (
     }
     if (typeof node !== "string" || !node.includes("${")) return node;
     let complained = false;
-    const text = substitute(node, env, (message) => {
-      complained = true;
-      complain(path, message);
+    const text = substitute(node, env, {
+      complain: (message) => {
+        complained = true;
+        told.complain(path, message);
+      },
+      substituted: (name) => told.substituted(path, name),
     });
     const key = keyAt(path);
     if (complained || key === undefined) return text;
     const coerced = coerceText(key, text);
     if (coerced.kind === "value") return coerced.value;
-    complain(path, coerced.message);
+    told.complain(path, coerced.message);
     return text;
   };
   return walk(root, []);
@@ -148,10 +161,11 @@ export const readDocument = (text: string, env: Environment): FileTree => {
         YAML_HINTS[code] ?? `correct the YAML here (${code.toLowerCase().replaceAll("_", " ")})`,
     })),
   );
-  if (problems.length > 0) return { tree: {}, lineOf, problems };
+  if (problems.length > 0) return { tree: {}, lineOf, substituted: [], problems };
   const fail = (message: string, line = 1): FileTree => ({
     tree: {},
     lineOf,
+    substituted: [],
     problems: [{ key: "", line, message }],
   });
   let raw: unknown;
@@ -166,10 +180,14 @@ export const readDocument = (text: string, env: Environment): FileTree => {
   if (raw === null || raw === undefined) return fail("the file is empty; write the configuration");
   if (!isTree(raw))
     return fail("write keys and values, such as `mailboxes:` with entries below it");
-  const tree = substituteTree(raw, env, (path, message) => {
-    problems.push({ key: dotted(path), line: lineOf(path), message });
+  const substituted: { path: Path; variable: string }[] = [];
+  const tree = substituteTree(raw, env, {
+    complain: (path, message) => {
+      problems.push({ key: dotted(path), line: lineOf(path), message });
+    },
+    substituted: (path, name) => void substituted.push({ path, variable: name }),
   });
-  return { tree, lineOf, problems };
+  return { tree, lineOf, substituted, problems };
 };
 
 /** The paths of secrets that may stand in a file of their own, with `[]` made into places. */

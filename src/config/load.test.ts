@@ -213,6 +213,7 @@ describe("the environment", () => {
           tls: "implicit",
           user: "me@example.com",
           password: "hunter2hunter2",
+          maxConnections: 10,
         },
         startFrom: { kind: "now" },
         afterDelivery: { kind: "none" },

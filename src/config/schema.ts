@@ -2,7 +2,7 @@
 // the program reads. load.ts validates with it; the documentation and the JSON Schema are made from it.
 import { z } from "zod";
 import type { Settings } from "../core/settings.ts";
-import { flag, plainText, section } from "./sections/fields.ts";
+import { flag, plainText, secretFile, section } from "./sections/fields.ts";
 import { mailboxesSchema, mailboxSettings } from "./sections/mailbox.ts";
 import { pollingSchema, pollingSettings } from "./sections/polling.ts";
 import {
@@ -12,11 +12,11 @@ import {
   limitsSettings,
   lockSchema,
   lockSettings,
+  redisUrlSchema,
 } from "./sections/process.ts";
 import { ruleSettings, rulesSchema } from "./sections/rules.ts";
 import { webhookSchema, webhookSettings } from "./sections/webhook.ts";
 
-const REDIS = "this version runs on embedded parts; remove redis_url (and REDIS_URL)";
 const OFFLOAD = "this version does not move attachments; write null or remove the key";
 
 /** The whole of `signalpost.yaml`. */
@@ -37,13 +37,8 @@ export const settingsSchema = section({
   log_masked_text: flag(false, {
     description: "Let log lines carry sender and subject, masked. Otherwise no line has any of it.",
   }),
-  redis_url: z
-    .null({ error: REDIS })
-    .default(null)
-    .meta({
-      description: "Must be null: this version runs on embedded parts.",
-      environment: ["REDIS_URL"],
-    }),
+  redis_url: redisUrlSchema,
+  redis_url_file: secretFile("redis_url"),
   offload: z
     .null({ error: OFFLOAD })
     .default(null)
@@ -73,6 +68,7 @@ export const settingsFromDocument = (
 ): Settings => ({
   enableBackgroundTasks: doc.enable_background_tasks,
   dataDir: doc.data_dir,
+  redisUrl: doc.redis_url,
   logLevel: doc.log_level,
   logMaskedText: doc.log_masked_text,
   http: httpSettings(doc.http),

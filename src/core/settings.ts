@@ -13,6 +13,8 @@ export interface ImapSettings {
   tls: "implicit" | "starttls" | "none";
   user: string;
   password: string;
+  /** Of this process to this account (host and user), at a time. */
+  maxConnections: number;
 }
 
 /** What is done to a message once every destination has it. */
@@ -24,6 +26,10 @@ export type AfterDelivery =
 
 /** Where a folder's first contact starts; `date` is a calendar day in the polling time zone. */
 export type StartFrom = { kind: "now" } | { kind: "beginning" } | { kind: "date"; date: string };
+
+/** The start that `now`, `beginning` or a calendar day means. */
+export const startFromOf = (text: string): StartFrom =>
+  text === "now" || text === "beginning" ? { kind: text } : { kind: "date", date: text };
 
 /** One watched folder. */
 export interface MailboxSettings {
@@ -110,6 +116,8 @@ export interface HotSettings {
 export interface Settings extends HotSettings {
   enableBackgroundTasks: boolean;
   dataDir: string;
+  /** `redis://` or `rediss://`, with user and password; null: everything on this host alone. */
+  redisUrl: string | null;
   logLevel: "debug" | "info" | "warn" | "error";
   logMaskedText: boolean;
   http: { host: string; port: number; token: string | null } | null;

@@ -3,8 +3,10 @@
 // and the tests.
 import { type Log, createLog } from "../app-logging/logger.ts";
 import { type Metrics, createMetrics } from "../app-logging/metrics.ts";
+import type { DocumentStore } from "../config/documents/follow-documents.ts";
 import type { LoadedSettings } from "../config/load.ts";
 import {
+  type PollingConfigDeps,
   type PollingConfigService,
   createPollingConfigService,
 } from "../config/polling-config-service.ts";
@@ -15,25 +17,31 @@ import { createGate } from "../resilience/gate.ts";
 import type { Store } from "../store/store.ts";
 import { createDeliver } from "../webhook/deliver.ts";
 import { createDestinations } from "../webhook/destinations.ts";
+import type { Timing } from "./cluster/cluster.ts";
+import type { Clustered } from "./cluster/clustered.ts";
 import { createHotRules } from "./hot-rules.ts";
+import { createAccountSlots } from "./mailbox/account-slots.ts";
 import type { RunnerParts } from "./mailbox/runner.ts";
-import { createMailboxes } from "./mailbox/mailboxes.ts";
+import { type Mailboxes, createMailboxes } from "./mailbox/mailboxes.ts";
 import { type NodeStatus, createNodeStatus } from "./node-status.ts";
 import { parkOrphans, parkRemoved } from "./mailbox/orphans.ts";
-import { openStore } from "./open-store.ts";
+import { type OpenedState, openState } from "./state/open-state.ts";
 import type { Ports } from "./ports.ts";
 import { runTicker } from "./ticker.ts";
 
 /** What the daemon is told at its start. */
 export interface DaemonConfig {
   initial: LoadedSettings;
-  /** Reads the configuration again; throws `ConfigError`. */
-  load(): LoadedSettings;
+  /** Reads file and environment again; throws `ConfigError`. */
+  load: PollingConfigDeps["load"];
   /** Tells whether the file changed; null without a file. */
   stamp(): string | null;
   version: string;
-  /** Names this process in `status`. */
+  /** The uuid of this process: names it in its locks and in `status`. */
   node: string;
+  /** A hash of the host's identity. */
+  host: string;
+  timing: Timing;
 }
 
 /** A daemon that runs. */
@@ -50,13 +58,19 @@ export interface Daemon {
 const WEDGED_TICKS = 30;
 
 /** The parts that every mailbox works with. */
-const runnerParts = async (
+const runnerParts = (
   { initial, node }: DaemonConfig,
   ports: Ports,
-  made: { log: Log; metrics: Metrics; store: Store; configService: PollingConfigService },
-): Promise<Omit<RunnerParts, "wakeSpools">> => {
+  made: {
+    log: Log;
+    metrics: Metrics;
+    store: Store;
+    clustered: Clustered | null;
+    configService: PollingConfigService;
+  },
+): Omit<RunnerParts, "wakeSpools"> => {
   const { clock, random, sendHttp, openSession, takeLocalLock } = ports;
-  const { log, metrics, store, configService } = made;
+  const { log, metrics, store, clustered, configService } = made;
   const { limits, lock, logMaskedText } = initial.settings;
   const destinations = createDestinations({ clock, log });
   const hotRules = createHotRules(log, ({ configuredRules }) => {
@@ -75,8 +89,8 @@ const runnerParts = async (
     deliver: createDeliver({ clock, sendHttp, destinations }),
     limits,
     logMaskedText,
-    hmacKey: await store.hmacKey(),
-    openSession,
+    accounts: createAccountSlots({ clock, openSession }),
+    clustered,
     takeLocalLock,
     lockFile: lock.file,
     refreshHot: async () => hotRules.of(await configService.refresh()),
@@ -84,6 +98,16 @@ const runnerParts = async (
     exit: (code) => ports.exit(code),
   };
 };
+
+/** The documents that all nodes share, and where the Python service's screens write theirs. */
+const sharedDocuments = ({ store, clustered }: OpenedState): DocumentStore | null =>
+  clustered === null
+    ? null
+    : {
+        read: () => store.readDocuments(),
+        write: (name, document, options) => store.writeDocument(name, document, options),
+        readSeed: (name) => clustered.redis.get(`r:ss:config:${name}`),
+      };
 
 /** The HTTP server; null when it is off. Throws `ConfigError` when the port is in use. */
 const listen = async (
@@ -110,6 +134,35 @@ const listen = async (
   }
 };
 
+/** The heartbeat of the process; resolves to what ends it. */
+const startTicker = (
+  parts: Omit<RunnerParts, "wakeSpools">,
+  ticked: {
+    ports: Ports;
+    mailboxes: Mailboxes;
+    status: NodeStatus;
+    /** Is this a mailbox that nobody here is configured for? */
+    mayPark(mailbox: string): boolean;
+  },
+): (() => Promise<void>) => {
+  const { ports, mailboxes, status, mayPark } = ticked;
+  const ticking = new AbortController();
+  const ticker = runTicker({
+    ...parts,
+    mailboxes,
+    status,
+    parkOrphans: async (id) => {
+      if (mayPark(id)) await parkOrphans(parts, id);
+    },
+    droppedLogLines: () => ports.droppedLogLines(),
+    stop: ticking.signal,
+  });
+  return async () => {
+    ticking.abort();
+    await ticker;
+  };
+};
+
 /**
  * Builds and starts. Rejects with `ConfigError` when the data directory or the HTTP port cannot be
  * used; what was started by then is stopped again.
@@ -124,19 +177,27 @@ export const startDaemon = async (config: DaemonConfig, ports: Ports): Promise<D
 
   const log = createLog({ clock, writeLog: ports.writeLog, level: settings.logLevel });
   const metrics = createMetrics();
-  const store = await openStore(config, ports);
+  // The nodes tell each other which mailboxes they are for, also after a reload.
+  let loaded = (): LoadedSettings => config.initial;
+  const state = await openState(config, ports, {
+    ...{ log, metrics },
+    mailboxes: () => loaded().settings.mailboxes.map(({ id }) => id),
+  });
+  const { store, clustered } = state;
   owned.defer(() => store.close());
-  const configService = createPollingConfigService({ clock, log, ...config });
-  const parts = await runnerParts(config, ports, { log, metrics, store, configService });
+  owned.defer(() => state.leave());
+  const documents = sharedDocuments(state);
+  const configService = createPollingConfigService({ clock, log, ...config, documents });
+  loaded = () => configService.current();
+  const parts = runnerParts(config, ports, { log, metrics, store, clustered, configService });
   const { destinations, bytesInFlight } = parts;
   const mailboxes = createMailboxes(parts);
   owned.defer(() => mailboxes.stop());
 
-  const loaded = (): LoadedSettings => configService.current();
-  const { node, version } = config;
+  const { node, host, version } = config;
   const startedMs = clock.wallMs();
-  const shown = { store, mailboxes, destinations, startedMs };
-  const status = createNodeStatus({ node, version, loaded, ...shown });
+  const shown = { store, mailboxes, destinations, startedMs, loaded: () => loaded() };
+  const status = createNodeStatus({ clock, node, host, version, ...shown });
   metrics.bytesInFlight(() => bytesInFlight.inUse());
   metrics.eventLoopDelay(() => loopWatch.maxDelaySeconds());
   const server = await listen(config, ports, { status, metrics: () => metrics.render() });
@@ -146,24 +207,16 @@ export const startDaemon = async (config: DaemonConfig, ports: Ports): Promise<D
   }
 
   log("daemon.started", { version, node });
+  // Before the first message: documents that the nodes share win over the file.
+  await configService.refresh();
   if (settings.enableBackgroundTasks) await mailboxes.apply(settings.mailboxes);
   else log("daemon.disabled");
-  const ticking = new AbortController();
-  const ticker = runTicker({
-    ...parts,
-    mailboxes,
-    status,
-    parkOrphans: async (id) => {
-      const isConfigured = loaded().settings.mailboxes.some((mailbox) => mailbox.id === id);
-      if (settings.enableBackgroundTasks && !isConfigured) await parkOrphans(parts, id);
-    },
-    droppedLogLines: () => ports.droppedLogLines(),
-    stop: ticking.signal,
+  const stopTicker = startTicker(parts, {
+    ...{ ports, mailboxes, status },
+    mayPark: (id) =>
+      settings.enableBackgroundTasks && !loaded().settings.mailboxes.some((one) => one.id === id),
   });
-  owned.defer(async () => {
-    ticking.abort();
-    await ticker;
-  });
+  owned.defer(stopTicker);
 
   const running = owned.move();
   return {

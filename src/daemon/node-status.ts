@@ -1,13 +1,17 @@
 // How this process is, for its HTTP routes and for the row by which it tells the store. Composed from
 // what the mailboxes and destinations know; keeps nothing.
 import type { LoadedSettings } from "../config/load.ts";
+import type { Clock } from "../core/clock.ts";
 import type { MailboxWord } from "../http/readiness.ts";
 import {
   type LiveMailbox,
   type LiveNode,
   type StatusReport,
   buildStatusReport,
+  isHeld,
+  liveNodeOf,
 } from "../http/status-report.ts";
+import { RedisError } from "../redis/redis.ts";
 import type { Store } from "../store/store.ts";
 import type { Destinations } from "../webhook/destinations.ts";
 import type { Mailboxes } from "./mailbox/mailboxes.ts";
@@ -34,7 +38,10 @@ const disabledMailbox = (id: string, sinceMs: number): LiveMailbox => ({
 
 /** The status of one process. */
 export const createNodeStatus = (deps: {
+  clock: Clock;
   node: string;
+  /** A hash of the host's identity. */
+  host: string;
   version: string;
   /** The settings in force. */
   loaded(): LoadedSettings;
@@ -52,17 +59,33 @@ export const createNodeStatus = (deps: {
   const mailboxesNow = (): LiveMailbox[] =>
     deps.loaded().settings.enableBackgroundTasks
       ? mailboxes.live().map((one) => {
-          const holder = one.lease.state === "held" ? node : null;
+          const holder = isHeld(one.lease) ? node : null;
           return { ...one, lease: { ...one.lease, holder } };
         })
       : configured().map(({ id }) => disabledMailbox(id, startedMs));
   const live = (): LiveNode => ({
     node,
+    host: deps.host,
+    startedMs,
     version,
     mailboxes: mailboxesNow(),
     destinations: destinations.view().map(({ id, breaker }) => ({ id, breaker })),
     config: origin(),
   });
+  /** This node, with what others tell of the mailboxes that they hold. */
+  const liveAmongOthers = async (): Promise<LiveNode> => {
+    const own = live();
+    const nowMs = deps.clock.wallMs();
+    const rows = await store.readNodes().catch((error: unknown) => {
+      if (error instanceof RedisError) return [];
+      throw error;
+    });
+    const others = rows.filter((row) => row.node !== node);
+    const all = liveNodeOf([{ node, live: JSON.stringify(own), wallMs: nowMs }, ...others], nowMs);
+    const { mailboxes: merged = own.mailboxes } = all ?? {};
+    const ids = new Set(own.mailboxes.map(({ id }) => id));
+    return { ...own, mailboxes: merged.filter(({ id }) => ids.has(id)) };
+  };
   return {
     live,
     words: () => mailboxesNow().map(({ id, state }) => ({ id, word: state })),
@@ -73,10 +96,10 @@ export const createNodeStatus = (deps: {
       }
       return [...rows].toSorted((a, b) => b[1] - a[1])[0]?.[0] ?? null;
     },
-    report: () =>
+    report: async () =>
       buildStatusReport({
         store,
-        live: live(),
+        live: await liveAmongOthers(),
         mailboxes: configured(),
         version,
         config: origin(),

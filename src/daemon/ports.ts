@@ -8,6 +8,7 @@ import type { ServeHttp } from "../http/serve-http.ts";
 import type { TakeLocalLock } from "../lock/local-lock.ts";
 import type { OpenSession } from "../mail/session.ts";
 import type { SendHttp } from "../net/send-http.ts";
+import type { OpenRedis } from "../redis/redis.ts";
 import type { WatchEventLoop } from "../resilience/event-loop.ts";
 import type { OpenSqlite } from "../store/sqlite-database.ts";
 
@@ -18,6 +19,7 @@ export interface Ports {
   openSession: OpenSession;
   sendHttp: SendHttp;
   openSqlite: OpenSqlite;
+  openRedis: OpenRedis;
   takeLocalLock: TakeLocalLock;
   readConfigFile: ReadConfigFile;
   serveHttp: ServeHttp;

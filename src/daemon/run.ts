@@ -11,6 +11,7 @@ import { DeadlineError, errorCode } from "../core/errors.ts";
 import { uuid } from "../core/random.ts";
 import { withDeadline } from "../resilience/deadline.ts";
 import { type Daemon, type DaemonConfig, startDaemon } from "./build.ts";
+import type { Timing } from "./cluster/cluster.ts";
 import { withCrashPoint } from "./crash-points.ts";
 import { createSystemPorts } from "./system-ports.ts";
 import {
@@ -28,6 +29,7 @@ export interface RunOptions {
   configPath: string | null;
   env: Environment;
   version: string;
+  timing: Timing;
 }
 
 /** A supervisor was promised an end within 10 s of its signal; what hangs by then is left behind. */
@@ -42,20 +44,20 @@ export const endInTime = async (clock: Clock, end: () => Promise<void>): Promise
   }
 };
 
-/** Tells hosts and processes apart without naming the host. */
-const nodeName = (host: string): string => {
-  const hash = createHash("sha256").update(host).digest("hex").slice(0, 8);
-  return `${hash}-${uuid(systemRandom).slice(0, 8)}`;
-};
+/** Tells hosts apart without naming them. */
+const hostName = (host: string): string =>
+  createHash("sha256").update(host).digest("hex").slice(0, 8);
 
-const daemonConfig = ({ configPath: path, env, version }: RunOptions): DaemonConfig => {
+const daemonConfig = ({ configPath: path, env, version, timing }: RunOptions): DaemonConfig => {
   const load = () => loadSettings({ path, env, readConfigFile });
   return {
     initial: load(),
     load,
     stamp: () => (path === null ? null : configFileStamp(path)),
     version,
-    node: nodeName(hostId()),
+    node: uuid(systemRandom),
+    host: hostName(hostId()),
+    timing,
   };
 };
 

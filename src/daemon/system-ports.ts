@@ -4,6 +4,7 @@ import { serveHttp } from "../http/fastify-server.adapter.ts";
 import { takeFlock } from "../lock/flock.adapter.ts";
 import { createOpenSession } from "../mail/imapflow-session.adapter.ts";
 import { createUndiciSender } from "../net/undici-sender.adapter.ts";
+import { openRedis } from "../redis/ioredis.adapter.ts";
 import { watchEventLoop } from "../resilience/event-loop.adapter.ts";
 import { openSqliteFile } from "../store/sqlite.adapter.ts";
 import type { WriteLog } from "../app-logging/logger.ts";
@@ -23,6 +24,7 @@ export const createSystemPorts = (options: {
     openSession: createOpenSession({ clientVersion: options.version }),
     sendHttp: sender.sendHttp,
     openSqlite: openSqliteFile,
+    openRedis,
     takeLocalLock: takeFlock,
     readConfigFile,
     serveHttp,

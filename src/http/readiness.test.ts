@@ -11,10 +11,13 @@ describe("isReadyWord", () => {
       "inactive",
       "disabled",
       "starting",
+      "lock_delay",
+      "island",
     ]);
     expect(MAILBOX_WORDS.filter((word) => !isReadyWord(word)).join(" ")).toBe(
       "stale unreachable rejected throttled folder_missing uidvalidity_invalid spool_full " +
-        "commit_failing lock_file_error",
+        "commit_failing waiting_for_redis needs_decision foreign_lock lock_file_error " +
+        "redis_noauth redis_readonly redis_oom redis_unsafe",
     );
   });
 });
@@ -34,8 +37,14 @@ describe("effectiveWord", () => {
     expect(effectiveWord({ ...polling, lastProofMs: null })).toBe("stale");
   });
 
+  test("turns island into stale like polling", () => {
+    const island = { ...polling, word: "island" } as const;
+    expect(effectiveWord({ ...island, lastProofMs: 1_000_000 - 150_000 })).toBe("island");
+    expect(effectiveWord({ ...island, lastProofMs: 1_000_000 - 150_001 })).toBe("stale");
+  });
+
   test("leaves every other word as it is, however old the proof", () => {
-    const others = MAILBOX_WORDS.filter((word) => word !== "polling");
+    const others = MAILBOX_WORDS.filter((word) => word !== "polling" && word !== "island");
     expect(others.map((word) => effectiveWord({ ...polling, word, lastProofMs: 0 }))).toEqual(
       others,
     );

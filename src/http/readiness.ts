@@ -2,7 +2,15 @@
 // as it should be. Pure; the daemon names the word, the routes and the status report show it.
 
 /** Words under which the service is ready (DESIGN section 10). */
-const READY = ["polling", "standby", "inactive", "disabled", "starting"] as const;
+const READY = [
+  "polling",
+  "standby",
+  "inactive",
+  "disabled",
+  "starting",
+  "lock_delay",
+  "island",
+] as const;
 
 /** Words that want an operator's eye, or time. */
 const NOT_READY = [
@@ -14,7 +22,14 @@ const NOT_READY = [
   "uidvalidity_invalid",
   "spool_full",
   "commit_failing",
+  "waiting_for_redis",
+  "needs_decision",
+  "foreign_lock",
   "lock_file_error",
+  "redis_noauth",
+  "redis_readonly",
+  "redis_oom",
+  "redis_unsafe",
 ] as const;
 
 /** Every word, in the order of the documentation. */
@@ -31,8 +46,9 @@ export const isReadyWord = (word: MailboxWord): boolean =>
 const GRACE_MS = 60_000;
 
 /**
- * The word to show: `polling` becomes `stale` when the last proof that we see the mailbox is older than
- * three intervals and a minute, or was never made. Both times are of the same clock.
+ * The word to show: `polling` (or `island`, which polls too) becomes `stale` when the last proof that we
+ * see the mailbox is older than three intervals and a minute, or was never made. Both times are of the
+ * same clock.
  */
 export const effectiveWord = (mailbox: {
   word: MailboxWord;
@@ -41,7 +57,7 @@ export const effectiveWord = (mailbox: {
   nowMs: number;
 }): MailboxWord => {
   const { word, lastProofMs, intervalMs, nowMs } = mailbox;
-  if (word !== "polling") return word;
+  if (word !== "polling" && word !== "island") return word;
   const isFresh = lastProofMs !== null && nowMs - lastProofMs <= 3 * intervalMs + GRACE_MS;
   return isFresh ? word : "stale";
 };

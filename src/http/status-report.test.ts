@@ -43,6 +43,7 @@ const sources = (live: LiveNode | null): ReportSources => ({
     spoolUsage: async () => ({
       rows: 6,
       bytes: 60,
+      maxBytes: null,
       parts: [
         { mailbox: "default", destination: "default", waiting: 2, parked: 1 },
         { mailbox: "gone", destination: "default", waiting: 0, parked: 1 },
@@ -137,5 +138,31 @@ describe("liveNodeOf", () => {
     expect(merged?.node).toBe("node-b");
     expect(merged?.mailboxes).toEqual(LIVE.mailboxes);
     expect(merged?.destinations).toEqual([{ id: "default", breaker: "open" }]);
+  });
+
+  test("lets a holder that waits or is alone speak, and of two holders the newer fence", () => {
+    const nodeWith = (
+      name: string,
+      lease: Partial<LiveNode["mailboxes"][0]["lease"]>,
+    ): LiveNode => ({
+      ...LIVE,
+      node: name,
+      mailboxes: LIVE.mailboxes.map((mailbox) => ({
+        ...mailbox,
+        lease: { ...mailbox.lease, holder: null, ...lease },
+      })),
+    });
+    const merged = (...nodes: readonly LiveNode[]) =>
+      liveNodeOf(
+        nodes.map((node, index) => row(node, 1000 - index)),
+        1000,
+      )?.mailboxes[0]?.lease;
+    const standby = nodeWith("node-b", { state: "standby", fence: null });
+    const delayed = nodeWith("node-c", { state: "lock_delay", fence: 12 });
+    const alone = nodeWith("node-d", { state: "alone", fence: 11 });
+    expect(merged(standby, alone)).toMatchObject({ state: "alone", holder: "node-d" });
+    expect(merged(standby, alone, delayed)).toMatchObject({ fence: 12, holder: "node-c" });
+    expect(merged(delayed, alone)).toMatchObject({ fence: 12, holder: "node-c" });
+    expect(merged(standby)).toMatchObject({ state: "standby", holder: null });
   });
 });

@@ -1,7 +1,9 @@
 // The one object that `/api/v1/status` and `signalpost status` show, and the live row by which a daemon
 // tells the store how it is. It carries ids, counts, times and words: no folder, user, host or address.
+import type { LoadedSettings } from "../config/load.ts";
 import { isoFromMs } from "../core/calendar.ts";
-import type { LeaseView } from "../lock/poller-lock.ts";
+import type { LeaseView } from "../lock/lease-driver.ts";
+import { RedisError } from "../redis/redis.ts";
 import type { BreakerState } from "../resilience/breaker.ts";
 import type { OutcomeCounts, Store } from "../store/store.ts";
 import type { MailboxWord } from "./readiness.ts";
@@ -30,7 +32,7 @@ export interface LiveMailbox {
 
 /** Where the settings in force come from. */
 export interface ConfigOrigin {
-  source: "file" | "environment" | "file+environment";
+  source: LoadedSettings["source"];
   version: string;
   /** Keys that an environment variable overrides. */
   overridden: readonly string[];
@@ -40,6 +42,10 @@ export interface ConfigOrigin {
 export interface LiveNode {
   node: string;
   version: string;
+  /** A hash of its host's identity; none in a row that an earlier version wrote. */
+  host?: string;
+  /** When the process started; none in a row that an earlier version wrote. */
+  startedMs?: number;
   mailboxes: readonly LiveMailbox[];
   /** State of each destination's breaker, as its process sees it. */
   destinations: readonly { id: string; breaker: BreakerState["kind"] }[];
@@ -109,13 +115,20 @@ const sumOf = (parts: SpoolParts): { waiting: number; parked: number } => ({
   parked: parts.reduce((sum, { parked }) => sum + parked, 0),
 });
 
+/** What a store that is away would tell is not known. */
+const unlessAway = <T>(reading: Promise<T>): Promise<T | null> =>
+  reading.catch((error: unknown) => {
+    if (error instanceof RedisError) return null;
+    throw error;
+  });
+
 const mailboxReport = async (
   { store, live }: ReportSources,
   { id, folder }: { id: string; folder: string },
   parts: SpoolParts,
 ): Promise<MailboxReport> => {
   const alive = live?.mailboxes.find((mailbox) => mailbox.id === id);
-  const cursor = await store.readCursor(id, folder);
+  const cursor = await unlessAway(store.readCursor(id, folder));
   return {
     id,
     state: alive?.state ?? "not_running",
@@ -168,24 +181,41 @@ const parseNode = (text: string): LiveNode | null => {
   }
 };
 
-/**
- * What the running daemons of this store tell together; null when none runs. Several processes may
- * share a store: the newest row speaks for all, except for a mailbox whose lease another one holds.
- */
-export const liveNodeOf = (
-  rows: readonly { node: string; live: string; wallMs: number }[],
-  nowMs: number,
-): LiveNode | null => {
-  const nodes = rows
+/** Rows as the store gives them. */
+export type NodeRows = readonly { node: string; live: string; wallMs: number }[];
+
+/** What the running daemons of a store tell, the newest row first. */
+export const liveNodesOf = (rows: NodeRows, nowMs: number): readonly LiveNode[] =>
+  rows
     .filter(({ wallMs }) => Math.abs(nowMs - wallMs) <= NODE_ROW_KEEP_MS)
     .toSorted((a, b) => b.wallMs - a.wallMs)
     .map(({ live }) => parseNode(live))
     .filter((node) => node !== null);
+
+/** Does the node that says this hold the mailbox, be it alone or still waiting for its former holder? */
+export const isHeld = ({ state }: LiveMailbox["lease"]): boolean =>
+  state === "held" || state === "alone" || state === "lock_delay";
+
+/** Whose word on a mailbox counts: a holder's, and of two holders that of the newer fence. */
+const speaks = (one: LiveMailbox["lease"], other: LiveMailbox["lease"]): boolean =>
+  isHeld(one) && (!isHeld(other) || (one.fence ?? 0) > (other.fence ?? 0));
+
+/**
+ * What the running daemons of this store tell together; null when none runs. Several processes may
+ * share a store: the newest row speaks for all, except for a mailbox that another one holds.
+ */
+export const liveNodeOf = (rows: NodeRows, nowMs: number): LiveNode | null => {
+  const nodes = liveNodesOf(rows, nowMs);
   const [newest] = nodes;
   if (newest === undefined) return null;
   const byId = new Map<string, LiveMailbox>();
-  for (const mailbox of nodes.flatMap(({ mailboxes }) => mailboxes)) {
-    if (!byId.has(mailbox.id) || mailbox.lease.state === "held") byId.set(mailbox.id, mailbox);
+  for (const { node, mailboxes } of nodes) {
+    for (const mailbox of mailboxes) {
+      const { id, lease } = mailbox;
+      const known = byId.get(id);
+      if (known !== undefined && !speaks(lease, known.lease)) continue;
+      byId.set(id, isHeld(lease) ? { ...mailbox, lease: { ...lease, holder: node } } : mailbox);
+    }
   }
   const breakers = new Map<string, BreakerState["kind"]>();
   for (const { id, breaker } of nodes.flatMap(({ destinations }) => destinations)) {

@@ -186,6 +186,7 @@ describe("the warnings of a refused lock", { tags: ["resilience"] }, () => {
       path,
       takeLocalLock: () => answer,
       issueFence: async () => 1,
+      shared: null,
       heldElsewhere: async () => false,
       onAcquisition: (result) => void results.push(result),
     });

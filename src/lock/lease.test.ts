@@ -1,5 +1,5 @@
 // Checks each edge of the lease state machine by itself: deadlines, the start guard, renewals, warnings,
-// take-overs and releases. How contenders fare with one another is in lease-model.test.ts.
+// take-overs and releases. Times alone are in lease-alone.test.ts; how contenders fare with one another is in lease-model.test.ts.
 import { describe, expect, test } from "vitest";
 import {
   type LeaseCommand,
@@ -8,15 +8,16 @@ import {
   type LeaseState,
   LOCAL_LEASE,
   mayStart,
+  SHARED_LEASE,
   stepLease,
 } from "./lease.ts";
 
-const SHARED: LeaseConstants = { ...LOCAL_LEASE, leaseMs: 15_000, lockDelayMs: 16_000 };
+const SHARED = SHARED_LEASE;
 
 /** Feeds events, each with its time, and returns where that leads and what it asked for. */
 const run = (
   events: readonly (readonly [nowMs: number, event: LeaseEvent])[],
-  constants = SHARED,
+  constants: LeaseConstants = SHARED,
   from: LeaseState = { kind: "free" },
 ): { state: LeaseState; commands: LeaseCommand[] } => {
   let state = from;
@@ -57,6 +58,7 @@ describe("a lease that is granted", () => {
       sinceMs: 300,
       deadlineMs: 12_850,
       renewAtMs: 5000,
+      alone: false,
     });
   });
 
@@ -114,7 +116,7 @@ describe("the start guard", () => {
   test.each<LeaseState>([
     { kind: "free" },
     { kind: "acquiring", waiting: null, giveUp: false },
-    { kind: "lock_delay", fence: 1, untilMs: 0, deadlineMs: 1e9, renewAtMs: 1e9 },
+    { kind: "lock_delay", fence: 1, untilMs: 0, deadlineMs: 1e9, renewAtMs: 1e9, alone: false },
     { kind: "releasing" },
     { kind: "lost", reason: "expired" },
   ])("says no while the lease is $kind", (state) => {
@@ -137,6 +139,7 @@ describe("a renewal", () => {
     const late: LeaseState = {
       ...HELD,
       kind: "held",
+      alone: false,
       sinceMs: 0,
       fence: 7,
       deadlineMs: 9000,
@@ -170,12 +173,14 @@ describe("a renewal", () => {
     expect(state).toMatchObject({ kind: "held", deadlineMs: 12_850 });
   });
 
-  test("that is refused ends the lease at once", () => {
-    const event: LeaseEvent = { kind: "renewal_refused", reason: "taken_over" };
-    const { state, commands } = run([[6000, event]], SHARED, HELD);
-    expect(state).toEqual({ kind: "lost", reason: "taken_over" });
-    expect(commands).toEqual([{ kind: "abort_work", reason: "taken_over" }]);
-  });
+  test.each(["taken_over", "vanished"] as const)(
+    "that is refused as %s ends it at once",
+    (reason) => {
+      const { state, commands } = run([[6000, { kind: "renewal_refused", reason }]], SHARED, HELD);
+      expect(state).toEqual({ kind: "lost", reason });
+      expect(commands).toEqual([{ kind: "abort_work", reason }]);
+    },
+  );
 });
 
 describe("a lease past its deadline", () => {
@@ -286,6 +291,18 @@ describe("a lock that somebody else has", () => {
       const acquires = commands.filter((command) => command.kind === "acquire");
       expect(acquires.every(({ takeOver }) => takeOver === null)).toBe(true);
     }
+  });
+
+  test("is taken over at once when a watch saw its pulse stand still for a whole lease", () => {
+    const takeOver = (nowMs: number, from: LeaseState = { kind: "free" }) => {
+      const seen = { pulse: "a:1:4", sinceMs: 1000 };
+      return run([[nowMs, { kind: "wanted", seen }]], SHARED, from).commands;
+    };
+    expect(takeOver(15_999)).toEqual([{ kind: "acquire", takeOver: null }]);
+    expect(takeOver(16_000)).toEqual([{ kind: "acquire", takeOver: "a:1:4" }]);
+    // What the watch saw counts more than the refusals, which came at 0 and at 1 s.
+    const { state } = wait(2, () => refused("a", "a:1:3"));
+    expect(takeOver(16_000, state)).toEqual([{ kind: "acquire", takeOver: "a:1:4" }]);
   });
 
   test("keeps its pulse in mind through tries that nobody answered", () => {

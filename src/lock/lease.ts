@@ -33,11 +33,31 @@ export const LOCAL_LEASE: LeaseConstants = {
   warnEveryMs: 300_000,
 };
 
-/** Why a lock was not given. */
-export type RefusalReason = "held_by_other" | "lock_file_error";
+/** The lease inside the time to live of a lock in Redis. */
+export const SHARED_LEASE: LeaseConstants = {
+  ...LOCAL_LEASE,
+  leaseMs: 15_000,
+  lockDelayMs: 16_000,
+};
 
-/** Why a lease ended against our will. */
-export type LossReason = "expired" | "taken_over" | "lock_file_replaced";
+/** Why a lock was not given. `foreign_lock`: what stands there is not of our making. */
+export type RefusalReason =
+  | "held_by_other"
+  | "lock_file_error"
+  | "foreign_lock"
+  | "redis_noauth"
+  | "redis_readonly"
+  | "redis_oom"
+  | "redis_unsafe";
+
+/** Why a lease ended against our will. `vanished`: somebody deleted the lock, or Redis lost it. */
+export type LossReason = "expired" | "taken_over" | "vanished" | "lock_file_replaced";
+
+/** A holder's sign of life, and since when we see it unchanged. */
+export interface Pulse {
+  pulse: string;
+  sinceMs: number;
+}
 
 /** What was seen while waiting for a lock that somebody else has. */
 export interface Waiting {
@@ -54,11 +74,15 @@ export interface Waiting {
   warnedMs: number;
 }
 
-/** A lock that is ours until `deadlineMs`; `renewAtMs` is Infinity while a renewal is under way. */
+/**
+ * A lock that is ours until `deadlineMs`; `renewAtMs` is Infinity while a renewal is under way. `alone`:
+ * the shared lock cannot be reached, and the host's lock alone makes it ours.
+ */
 interface Holding {
   fence: number;
   deadlineMs: number;
   renewAtMs: number;
+  alone: boolean;
 }
 
 /**
@@ -84,7 +108,7 @@ export type LeaseState =
 /** What happens to a lease. `sentMs`: when the request was sent that this answers. */
 export type LeaseEvent =
   /** Somebody wants to work now: acquire, or renew first when too little is left. */
-  | { kind: "wanted" }
+  | { kind: "wanted"; seen?: Pulse | null }
   /** `clean`: the holder before us signed off, so there is nobody to wait for. */
   | { kind: "granted"; fence: number; clean: boolean; sentMs: number }
   | { kind: "refused"; reason: RefusalReason; holder: string | null; pulse: string | null }
@@ -94,6 +118,12 @@ export type LeaseEvent =
   /** The lock itself says that it is not ours. */
   | { kind: "renewal_refused"; reason: LossReason }
   | { kind: "renewal_failed" }
+  /** The shared lock cannot be reached, and the host's lock alone is enough to go on. */
+  | { kind: "went_alone"; fence: number }
+  /** The shared lock can be reached again and no work is under way: ask for it. */
+  | { kind: "rejoin" }
+  /** The clocks disagree: renew before the next effect. A renewal under way proves nothing any more. */
+  | { kind: "doubted" }
   | { kind: "tick" }
   /** All work under the lease has ended. */
   | { kind: "release" }
@@ -133,13 +163,21 @@ const holding = (fence: number, sentMs: number, at: LeaseMoment): Holding => ({
   fence,
   deadlineMs: sentMs + at.leaseMs - at.marginMs,
   renewAtMs: at.leaseMs === Infinity ? Infinity : sentMs + at.renewEveryMs,
+  alone: false,
 });
 
 /** A pulse that stood still for a whole lease on our own clock belongs to a dead holder. */
-const acquire = (waiting: Waiting | null, at: LeaseMoment): LeaseStep => {
-  const isDead = waiting !== null && at.nowMs - waiting.pulseSinceMs >= at.leaseMs;
-  const takeOver = isDead ? waiting.pulse : null;
+const acquire = (waiting: Waiting | null, seen: Pulse | null, at: LeaseMoment): LeaseStep => {
+  const waited = waiting === null ? null : { pulse: waiting.pulse, sinceMs: waiting.pulseSinceMs };
+  const { pulse, sinceMs } = seen ?? waited ?? { pulse: null, sinceMs: at.nowMs };
+  const takeOver = at.nowMs - sinceMs >= at.leaseMs ? pulse : null;
   return [{ kind: "acquiring", waiting, giveUp: false }, [{ kind: "acquire", takeOver }]];
+};
+
+/** Work goes on, or begins, under the host's lock alone. */
+const goAlone = (fence: number, { nowMs }: LeaseMoment): LeaseStep => {
+  const endless = { deadlineMs: Infinity, renewAtMs: Infinity };
+  return stay({ kind: "held", sinceMs: nowMs, fence, ...endless, alone: true });
 };
 
 type Ours = LeaseState & { kind: "lock_delay" | "held" };
@@ -206,22 +244,38 @@ const whileAcquiring = (
       const pulse = waiting?.pulse ?? null;
       return wait(waiting, { reason: "unreachable", holder: null, pulse }, at);
     }
+    case "went_alone":
+      return giveUp ? stay({ kind: "free" }) : goAlone(event.fence, at);
     default:
       return stay(state);
   }
 };
 
 const whileOurs = (state: Ours, event: LeaseEvent, at: LeaseMoment): LeaseStep => {
-  const { fence, deadlineMs, renewAtMs } = state;
+  const { fence, deadlineMs, renewAtMs, alone } = state;
   switch (event.kind) {
     case "renewed": {
+      // A late answer from before we went on alone.
+      if (alone) return stay(state);
       const next = holding(fence, event.sentMs, at);
       return stay({ ...state, ...next, deadlineMs: Math.max(deadlineMs, next.deadlineMs) });
     }
     case "renewal_failed":
-      return stay({ ...state, renewAtMs: at.nowMs + at.retryMs });
+      return alone ? stay(state) : stay({ ...state, renewAtMs: at.nowMs + at.retryMs });
     case "renewal_refused":
       return lose(event.reason);
+    case "went_alone":
+      // Only from work under way: whoever waits out the delay has begun nothing that must go on.
+      return state.kind === "held" && at.nowMs < deadlineMs ? goAlone(fence, at) : stay(state);
+    case "rejoin":
+      return alone ? stay({ kind: "free" }) : stay(state);
+    case "doubted":
+      if (deadlineMs === Infinity) return stay(state);
+      return stay({
+        ...state,
+        deadlineMs: Math.min(deadlineMs, at.nowMs + at.startGuardMs - 1),
+        renewAtMs: at.nowMs,
+      });
     case "release":
       // Leaving during the delay, we cannot vouch for the holder before us: no clean sign-off.
       return giveBack(state.kind === "held");
@@ -233,7 +287,7 @@ const whileOurs = (state: Ours, event: LeaseEvent, at: LeaseMoment): LeaseStep =
       if (at.nowMs >= deadlineMs) return lose("expired");
       const isOver = state.kind === "lock_delay" && at.nowMs >= state.untilMs;
       const next: Ours = isOver
-        ? { kind: "held", sinceMs: at.nowMs, fence, deadlineMs, renewAtMs }
+        ? { kind: "held", sinceMs: at.nowMs, fence, deadlineMs, renewAtMs, alone }
         : state;
       return at.nowMs >= renewAtMs ? renew(next) : stay(next);
     }
@@ -246,11 +300,12 @@ const whileOurs = (state: Ours, event: LeaseEvent, at: LeaseMoment): LeaseStep =
 export const stepLease = (state: LeaseState, event: LeaseEvent, at: LeaseMoment): LeaseStep => {
   switch (state.kind) {
     case "free":
-      return event.kind === "wanted" ? acquire(null, at) : stay(state);
+      return event.kind === "wanted" ? acquire(null, event.seen ?? null, at) : stay(state);
     case "standby": {
       if (event.kind === "release") return stay({ kind: "free" });
+      if (event.kind === "wanted") return acquire(state, event.seen ?? null, at);
       const isDue = event.kind === "tick" && at.nowMs >= state.retryAtMs;
-      return isDue || event.kind === "wanted" ? acquire(state, at) : stay(state);
+      return isDue ? acquire(state, null, at) : stay(state);
     }
     case "acquiring":
       return whileAcquiring(state, event, at);

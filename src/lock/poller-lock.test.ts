@@ -3,7 +3,8 @@
 import { describe, expect, test } from "vitest";
 import { createVirtualClock } from "../../test/support/virtual-clock.ts";
 import { LeaseLostError } from "../core/errors.ts";
-import { createPollerLock, type Lease, lockPathFor } from "./poller-lock.ts";
+import type { Lease } from "./held-lease.ts";
+import { createPollerLock, lockPathFor } from "./poller-lock.ts";
 
 /** A poller lock over a host lock that is free, with switches. */
 const setUp = () => {
@@ -33,6 +34,7 @@ const setUp = () => {
       };
     },
     issueFence: () => fences.issue(),
+    shared: null,
     heldElsewhere: async () => host.rival,
     onAcquisition: (result) => void results.push(result),
   });

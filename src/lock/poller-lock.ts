@@ -1,50 +1,37 @@
-// Who may poll a mailbox: drives the lease state machine of lease.ts with the host's lock and hands out
-// the lease that every effect asserts. Logs each change of hands. Called by the mailbox's loop.
+// Who may poll a mailbox: the host's lock first, the shared one second, under the lease state machine.
+// Hands out the lease that every effect asserts, and logs each change of hands (DESIGN section 5). Called
+// by the mailbox's loop.
 import type { Log } from "../app-logging/logger.ts";
 import type { Clock } from "../core/clock.ts";
-import { LeaseLostError } from "../core/errors.ts";
-import {
-  LOCAL_LEASE,
-  mayStart,
-  stepLease,
-  type LeaseCommand,
-  type LeaseEvent,
-  type LeaseMoment,
-  type LeaseState,
-  type RefusalReason,
-} from "./lease.ts";
+import { createLease, type Lease } from "./held-lease.ts";
+import { LOCAL_LEASE } from "./lease.ts";
+import { createLeaseDriver, type LeaseDriver, type LeaseView } from "./lease-driver.ts";
 import type { LocalLock, TakeLocalLock } from "./local-lock.ts";
-
-/** The right to poll one mailbox. */
-export interface Lease {
-  /** Above every fence issued before (DESIGN section 5). */
-  readonly fence: number;
-  /** Resolves when an effect may start now; rejects with `LeaseLostError`. Call it before each one. */
-  assert(): Promise<void>;
-  /** Aborted when the lease is lost or given back; every port gets it. */
-  readonly signal: AbortSignal;
-}
+import { parseLockValue } from "./lock-value.ts";
+import type { SharedAnswer } from "./redis.ts";
+import {
+  livingHolder,
+  pulseOf,
+  REDIS_REASONS,
+  type Refusal,
+  type SharedPart,
+} from "./shared-part.ts";
 
 /**
- * The answer to one try. `lost`: the lease turned out to be lost just now; ask again when the work under
- * it has ended. `code`: the system's, for a lock file that cannot be used.
+ * The answer to one try. `delayed`: ours, but the former holder may still be at work. `lost`: the lease
+ * turned out to be lost just now; ask again when the work under it has ended. `rejoin`: Redis is back
+ * after a time alone; end the work under the lease, call `rejoin`, and ask again. `code`: the system's,
+ * for a lock file that cannot be used.
  */
 export type LeaseAnswer =
   | { kind: "held"; lease: Lease }
+  | { kind: "delayed" }
   | { kind: "lost" }
-  | { kind: "refused"; reason: RefusalReason; code: string | null };
-
-/** The lease as `status` shows it. */
-export interface LeaseView {
-  state: "free" | "standby" | "held" | "lost";
-  /** The fence in force, or the last one when the lease is lost; null otherwise. */
-  fence: number | null;
-  /** Since when it stands so, in wall milliseconds. */
-  sinceMs: number;
-}
+  | { kind: "rejoin" }
+  | { kind: "refused"; reason: Refusal; code: string | null };
 
 /** How one try to get the lock ended; `failed`: locked, but the store issued no fence. */
-export type AcquisitionResult = "acquired" | "failed" | RefusalReason;
+export type AcquisitionResult = "acquired" | "failed" | Refusal;
 
 /** What the lock of a mailbox works with. */
 export interface PollerLockDeps {
@@ -55,7 +42,9 @@ export interface PollerLockDeps {
   /** Lock file, see {@link lockPathFor}. */
   path: string;
   takeLocalLock: TakeLocalLock;
-  /** Asks the store for the next fence, durably. */
+  /** Null: this host alone. */
+  shared: SharedPart | null;
+  /** Asks the store for the next fence, durably; with Redis only for a time alone. */
   issueFence: () => Promise<number>;
   /** Does another living process say that it holds this mailbox? Asked after a newer fence was seen. */
   heldElsewhere: () => Promise<boolean>;
@@ -71,6 +60,8 @@ export interface PollerLock {
    * escapes as it is.
    */
   acquire(): Promise<LeaseAnswer>;
+  /** After the answer `rejoin`, when no work is under way: the host's lock is kept throughout. */
+  rejoin(): Promise<void>;
   /** Gives it back, after in-flight work ended. Doing it twice is no harm. */
   release(): Promise<void>;
   /**
@@ -88,126 +79,182 @@ const STAND_OFF_MS = 10_000;
 /** How often `assert` looks whether the lock file is still the locked one; a look is two system calls. */
 const LOOK_EVERY_MS = 1000;
 
-const VIEWS: Record<LeaseState["kind"], LeaseView["state"]> = {
-  free: "free",
-  acquiring: "free",
-  releasing: "free",
-  standby: "standby",
-  lock_delay: "held",
-  held: "held",
-  lost: "lost",
-};
-
 /** The lock file of a mailbox: the bare path for `default`, as the Python service has it. */
 export const lockPathFor = (base: string, mailbox: string): string =>
   mailbox === "default" ? base : `${base}.${mailbox}`;
 
 /** One tenure of the lock: what is needed to judge it and to end it. */
 interface Tenure {
-  local: LocalLock;
   lease: Lease;
   controller: AbortController;
-  lookedMs: number;
 }
 
 /** What a poller lock remembers. */
 interface Memory {
   deps: PollerLockDeps;
-  state: LeaseState;
+  driver: LeaseDriver;
+  /** The host's lock: held from before the shared one is asked for until after it is given back. */
+  local: LocalLock | null;
+  lookedMs: number;
   tenure: Tenure | null;
-  view: LeaseView;
   /** When a newer fence was seen (monotonic); null: never, or its holder is gone. */
   overtakenMs: number | null;
 }
 
-const moment = ({ deps }: Memory): LeaseMoment => ({ ...LOCAL_LEASE, nowMs: deps.clock.monoMs() });
+const isOurs = ({ driver }: Memory): boolean =>
+  driver.state().kind === "held" || driver.state().kind === "lock_delay";
 
-const carryOut = (memory: Memory, command: LeaseCommand): void => {
-  const { deps, tenure } = memory;
-  const { log, mailbox } = deps;
-  switch (command.kind) {
-    case "warn": {
-      const { reason, holder: code, refusals } = command;
-      log("lock.refused", { mailbox, reason, code, refusals });
-      return;
-    }
-    case "abort_work":
-      log("lock.lost", { mailbox, fence: tenure?.lease.fence, reason: command.reason });
-      tenure?.controller.abort();
-      return;
-    case "release":
-      tenure?.controller.abort();
-      tenure?.local.release();
-      if (command.clean) log("lock.released", { mailbox, fence: tenure?.lease.fence });
-      memory.tenure = null;
-      apply(memory, { kind: "released" });
-      return;
-    case "acquire":
-    case "renew":
-      // Acquiring is the caller's next line; a lock without a deadline is never renewed.
-      return;
-  }
-};
-
-const apply = (memory: Memory, event: LeaseEvent): void => {
-  const [state, commands] = stepLease(memory.state, event, moment(memory));
-  memory.state = state;
-  const shown = VIEWS[state.kind];
-  if (state.kind !== "acquiring" && shown !== memory.view.state) {
-    const isKnown = shown === "held" || shown === "lost";
-    const fence = isKnown ? (memory.tenure?.lease.fence ?? null) : null;
-    memory.view = { state: shown, fence, sinceMs: memory.deps.clock.wallMs() };
-  }
-  for (const command of commands) carryOut(memory, command);
+const dropLocal = (memory: Memory): void => {
+  memory.local?.release();
+  memory.local = null;
 };
 
 /** Is the locked file still the one at its path? Looks when the last look is `everyMs` old. */
-const look = (memory: Memory, tenure: Tenure, everyMs: number): void => {
+const look = (memory: Memory, everyMs: number): void => {
   const nowMs = memory.deps.clock.monoMs();
-  if (memory.state.kind !== "held" || nowMs - tenure.lookedMs < everyMs) return;
-  tenure.lookedMs = nowMs;
-  if (tenure.local.stillInPlace()) return;
-  apply(memory, { kind: "renewal_refused", reason: "lock_file_replaced" });
+  if (memory.local === null || !isOurs(memory) || nowMs - memory.lookedMs < everyMs) return;
+  memory.lookedMs = nowMs;
+  if (memory.local.stillInPlace()) return;
+  memory.driver.apply({ kind: "renewal_refused", reason: "lock_file_replaced" });
 };
 
-const createLease = (memory: Memory, fence: number, signal: AbortSignal): Lease => ({
-  fence,
-  signal,
-  async assert() {
-    const { tenure } = memory;
-    if (tenure?.lease.fence !== fence) throw new LeaseLostError("it was given back");
-    look(memory, tenure, LOOK_EVERY_MS);
-    if (mayStart(memory.state, moment(memory)) === "yes") return;
-    throw new LeaseLostError("another process has taken the mailbox, or its lock file");
-  },
-});
+/** Work may begin under this fence as soon as the machine says so. */
+const begin = (memory: Memory, fence: number): void => {
+  const { driver, deps } = memory;
+  const controller = new AbortController();
+  const lease = createLease({
+    ...{ clock: deps.clock, driver, fence, signal: controller.signal },
+    isCurrent: () => memory.tenure?.lease === lease,
+    look: () => look(memory, LOOK_EVERY_MS),
+  });
+  memory.tenure = { controller, lease };
+  memory.lookedMs = deps.clock.monoMs();
+};
 
-const refuse = (memory: Memory, reason: RefusalReason, code: string | null): LeaseAnswer => {
-  apply(memory, { kind: "refused", reason, holder: code, pulse: null });
-  memory.deps.onAcquisition?.(reason);
+const refuse = (memory: Memory, reason: Refusal, code: string | null): LeaseAnswer => {
+  const { driver, deps } = memory;
+  dropLocal(memory);
+  driver.apply({ kind: "wanted" });
+  if (reason === "unreachable") driver.apply({ kind: "failed" });
+  else driver.apply({ kind: "refused", reason, holder: code, pulse: null });
+  deps.onAcquisition?.(reason);
   return { kind: "refused", reason, code };
 };
 
-/** The lock is ours from here on, whatever the store says; work begins under its fence. */
-const begin = async (memory: Memory, local: LocalLock, sentMs: number): Promise<LeaseAnswer> => {
-  const { clock, issueFence, log, mailbox, onAcquisition } = memory.deps;
-  let fence: number;
+/** The host's lock; a refusal when it is not to be had. */
+const takeLocal = (memory: Memory): LeaseAnswer | null => {
+  if (memory.local !== null && !memory.local.stillInPlace()) dropLocal(memory);
+  if (memory.local !== null) return null;
+  const answer = memory.deps.takeLocalLock(memory.deps.path);
+  if (answer.kind === "busy") return refuse(memory, "held_by_other", null);
+  if (answer.kind === "error") return refuse(memory, "lock_file_error", answer.code);
+  memory.local = answer.lock;
+  return null;
+};
+
+/** What `run` resolves with; when it rejects, whatever was taken goes back first. */
+const orAbandon = async <T>(memory: Memory, run: () => Promise<T>): Promise<T> => {
+  const { driver, deps } = memory;
   try {
-    fence = await issueFence();
+    return await run();
   } catch (error) {
-    local.release();
-    apply(memory, { kind: "release" });
-    apply(memory, { kind: "failed" });
-    onAcquisition?.("failed");
+    driver.apply({ kind: "release" });
+    driver.apply({ kind: "failed" });
+    await driver.released();
+    deps.onAcquisition?.("failed");
     throw error;
   }
-  const controller = new AbortController();
-  const lease = createLease(memory, fence, controller.signal);
-  memory.tenure = { local, lease, controller, lookedMs: clock.monoMs() };
-  apply(memory, { kind: "granted", fence, clean: true, sentMs });
-  log("lock.acquired", { mailbox, fence });
+};
+
+/** Polls under the host's lock alone, with a fence of the node's own store. */
+const beginAlone = async (memory: Memory): Promise<LeaseAnswer> => {
+  const { deps, driver } = memory;
+  const { clock, issueFence, log, mailbox, onAcquisition, shared } = deps;
+  const refusal = takeLocal(memory);
+  if (refusal !== null) return refusal;
+  driver.apply({ kind: "wanted" });
+  const sentMs = clock.monoMs();
+  shared?.wentAlone(true);
+  const fence = await orAbandon(memory, issueFence);
+  begin(memory, fence);
+  if (shared === null) driver.apply({ kind: "granted", fence, clean: true, sentMs });
+  else driver.apply({ kind: "went_alone", fence });
+  log("lock.acquired", { mailbox, fence, alone: shared !== null });
   onAcquisition?.("acquired");
-  return { kind: "held", lease };
+  return present(memory);
+};
+
+/** What the answer of the shared lock means; the host's lock goes back unless it is a grant. */
+const digest = async (
+  memory: Memory,
+  shared: SharedPart,
+  { answer, sentMs }: { answer: SharedAnswer; sentMs: number },
+): Promise<LeaseAnswer> => {
+  const { driver, deps } = memory;
+  if (answer.kind === "granted") {
+    const { fence, clean } = answer;
+    await shared.raiseHighWater(fence);
+    begin(memory, fence);
+    driver.apply({ kind: "granted", fence, clean, sentMs });
+    deps.log("lock.acquired", { mailbox: deps.mailbox, fence, alone: false });
+    const delayMs = clean ? 0 : shared.constants.lockDelayMs;
+    if (delayMs > 0) deps.log("lock.delayed", { mailbox: deps.mailbox, fence, delay_ms: delayMs });
+    deps.onAcquisition?.("acquired");
+    return present(memory);
+  }
+  dropLocal(memory);
+  if (answer.kind === "refused") {
+    const value = answer.pulse === null ? null : parseLockValue(answer.pulse);
+    if (value !== null) await shared.raiseHighWater(value.fence);
+    const reason = value === null ? "foreign_lock" : "held_by_other";
+    driver.apply({ kind: "refused", reason, holder: value?.owner ?? null, pulse: answer.pulse });
+    deps.onAcquisition?.(reason);
+    return { kind: "refused", reason, code: null };
+  }
+  const reason = answer.kind === "wrong_type" ? "foreign_lock" : REDIS_REASONS[answer.failure];
+  if (reason === "unreachable") driver.apply({ kind: "failed" });
+  else driver.apply({ kind: "refused", reason, holder: null, pulse: null });
+  deps.onAcquisition?.(reason);
+  return { kind: "refused", reason, code: null };
+};
+
+const askShared = async (memory: Memory, shared: SharedPart): Promise<LeaseAnswer> => {
+  const { driver, deps } = memory;
+  const nowMs = deps.clock.monoMs();
+  const holder = livingHolder(shared, nowMs);
+  if (holder !== null) {
+    driver.apply({ kind: "wanted" });
+    const answer = { kind: "refused", pulse: holder, ttlMs: shared.ttlMs } as const;
+    return orAbandon(memory, () => digest(memory, shared, { answer, sentMs: nowMs }));
+  }
+  const refusal = takeLocal(memory);
+  if (refusal !== null) return refusal;
+  const takeOver = driver.want(pulseOf(shared));
+  return orAbandon(memory, async () => {
+    const highWater = await shared.highWater();
+    const sentMs = deps.clock.monoMs();
+    const answer = await shared.lock.acquire(takeOver, highWater);
+    return digest(memory, shared, { answer, sentMs });
+  });
+};
+
+/** One try for a lock that Redis has a say in. */
+const tryShared = async (memory: Memory, shared: SharedPart): Promise<LeaseAnswer> => {
+  const { clock } = memory.deps;
+  const health = shared.health();
+  if (health === "unsafe") return refuse(memory, "redis_unsafe", null);
+  if (health === "usable") {
+    if (!shared.mayTake()) {
+      // After a time alone the host's lock is kept until somebody else has the mailbox.
+      if (livingHolder(shared, clock.monoMs()) !== null) dropLocal(memory);
+      return { kind: "refused", reason: "held_by_other", code: null };
+    }
+    return askShared(memory, shared);
+  }
+  const { failure, sinceMs } = health;
+  const isLong = clock.monoMs() - sinceMs >= shared.constants.leaseMs;
+  if (failure === "unreachable" && isLong && (await shared.mayGoAlone())) return beginAlone(memory);
+  return refuse(memory, REDIS_REASONS[failure], null);
 };
 
 /** Two processes that do not share a lock file would take the mailbox from each other for ever. */
@@ -220,35 +267,80 @@ const mustStandOff = async (memory: Memory): Promise<boolean> => {
   return false;
 };
 
-const tryOnce = async (memory: Memory): Promise<LeaseAnswer> => {
-  if (memory.state.kind === "lost") apply(memory, { kind: "release" });
-  const { tenure } = memory;
-  if (tenure !== null) {
-    look(memory, tenure, 0);
-    return tenure.controller.signal.aborted
-      ? { kind: "lost" }
-      : { kind: "held", lease: tenure.lease };
+/** The lease as it stands, when it is ours or was until just now. */
+const present = ({ driver, tenure, deps }: Memory): LeaseAnswer => {
+  const state = driver.state();
+  if (tenure === null || tenure.controller.signal.aborted) return { kind: "lost" };
+  if (state.kind === "lock_delay") return { kind: "delayed" };
+  if (state.kind === "held" && state.alone && deps.shared?.health() === "usable") {
+    return { kind: "rejoin" };
   }
+  return { kind: "held", lease: tenure.lease };
+};
 
-  const { clock, path, takeLocalLock } = memory.deps;
+const tryOnce = async (memory: Memory): Promise<LeaseAnswer> => {
+  const { driver, deps } = memory;
+  if (driver.state().kind === "lost") {
+    driver.apply({ kind: "release" });
+    await driver.released();
+  }
+  if (isOurs(memory)) {
+    look(memory, 0);
+    return present(memory);
+  }
   if (await mustStandOff(memory)) return refuse(memory, "held_by_other", "FENCED");
-  apply(memory, { kind: "wanted" });
-  const sentMs = clock.monoMs();
-  const answer = takeLocalLock(path);
-  if (answer.kind === "busy") return refuse(memory, "held_by_other", null);
-  if (answer.kind === "error") return refuse(memory, "lock_file_error", answer.code);
-  return begin(memory, answer.lock, sentMs);
+  return deps.shared === null ? beginAlone(memory) : tryShared(memory, deps.shared);
+};
+
+const carriedOut = async (memory: Memory, clean: boolean): Promise<boolean> => {
+  const { tenure, deps } = memory;
+  const { log, mailbox, shared } = deps;
+  tenure?.controller.abort();
+  const isAnswered = shared === null || (await shared.lock.release(clean));
+  dropLocal(memory);
+  shared?.wentAlone(false);
+  if (clean) log("lock.released", { mailbox, fence: tenure?.lease.fence });
+  memory.tenure = null;
+  return isAnswered;
+};
+
+/** How old the lock of the holder that keeps us out is: a fence is at least the time it was issued. */
+const holderAgeMs = ({ clock, shared }: PollerLockDeps): number | null => {
+  const value = parseLockValue(shared?.seen()?.value ?? "");
+  return value === null ? null : Math.max(0, Math.round(clock.wallMs() - value.fence));
+};
+
+const createMemory = (deps: PollerLockDeps): Memory => {
+  const { clock, log, mailbox, shared } = deps;
+  const memory: Memory = {
+    deps,
+    driver: createLeaseDriver({
+      ...{ clock, log, mailbox, constants: shared?.constants ?? LOCAL_LEASE },
+      renew: async () => shared?.lock.renew() ?? { kind: "renewed" },
+      mayGoAlone: async () => (await shared?.mayGoAlone()) ?? false,
+      wentAlone: () => {
+        shared?.wentAlone(true);
+        log("lock.alone", { mailbox, fence: memory.tenure?.lease.fence });
+      },
+      abortWork: (reason) => {
+        log("lock.lost", { mailbox, fence: memory.tenure?.lease.fence, reason });
+        memory.tenure?.controller.abort();
+      },
+      giveBack: (clean) => carriedOut(memory, clean),
+      holderAgeMs: () => holderAgeMs(deps),
+    }),
+    local: null,
+    lookedMs: 0,
+    tenure: null,
+    overtakenMs: null,
+  };
+  return memory;
 };
 
 /** Builds the lock of a mailbox; nothing is touched before the first `acquire`. */
 export const createPollerLock = (deps: PollerLockDeps): PollerLock => {
-  const memory: Memory = {
-    deps,
-    state: { kind: "free" },
-    tenure: null,
-    view: { state: "free", fence: null, sinceMs: deps.clock.wallMs() },
-    overtakenMs: null,
-  };
+  const memory = createMemory(deps);
+  const { driver } = memory;
   let last: Promise<unknown> = Promise.resolve();
   /** One at a time: a release that comes while a fence is being issued waits for it. */
   const inTurn = <T>(run: () => Promise<T>): Promise<T> => {
@@ -258,13 +350,25 @@ export const createPollerLock = (deps: PollerLockDeps): PollerLock => {
   };
   return {
     acquire: () => inTurn(() => tryOnce(memory)),
+    rejoin: () =>
+      inTurn(async () => {
+        memory.tenure?.controller.abort();
+        memory.tenure = null;
+        deps.shared?.wentAlone(false);
+        driver.apply({ kind: "rejoin" });
+      }),
     overtaken: (lease) =>
       inTurn(async () => {
         if (memory.tenure?.lease !== lease) return;
         memory.overtakenMs = deps.clock.monoMs();
-        apply(memory, { kind: "renewal_refused", reason: "taken_over" });
+        driver.apply({ kind: "renewal_refused", reason: "taken_over" });
       }),
-    release: () => inTurn(async () => apply(memory, { kind: "release" })),
-    view: () => memory.view,
+    release: () =>
+      inTurn(async () => {
+        driver.apply({ kind: "release" });
+        await driver.released();
+        dropLocal(memory);
+      }),
+    view: () => driver.view(),
   };
 };

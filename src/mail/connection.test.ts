@@ -4,11 +4,18 @@ import { describe, expect, test } from "vitest";
 import { createFakeServer } from "../../test/support/fake-world.ts";
 import { createVirtualClock } from "../../test/support/virtual-clock.ts";
 import { MailError, isAbort } from "../core/errors.ts";
-import { createConnection } from "./connection.ts";
+import { createConnection, openInTime } from "./connection.ts";
 import type { MailSession, SessionRequest } from "./session.ts";
 
 const request: SessionRequest = {
-  imap: { host: "imap.fake.test", port: 993, tls: "implicit", user: "someone", password: "word" },
+  imap: {
+    host: "imap.fake.test",
+    port: 993,
+    tls: "implicit",
+    user: "someone",
+    password: "word",
+    maxConnections: 10,
+  },
   folder: "INBOX",
   readOnly: true,
 };
@@ -24,11 +31,11 @@ const setUp = (openMs: number) => {
     stop: new AbortController().signal,
     request: () => request,
     opened: () => (opened += 1),
-    openSession: async (wanted, signal) => {
+    openSession: openInTime(clock, async (wanted, signal) => {
       await clock.sleep(openMs);
       const session = await server.openSession(wanted, signal);
       return { ...session, destroy: () => void destroyed.push(session) };
-    },
+    }),
   });
   return { clock, server, connection, destroyed, opened: () => opened };
 };

@@ -78,6 +78,7 @@ const waitOn = async (
 /** What a connection works with; `opened` is called after each success. */
 interface ConnectionDeps {
   clock: Clock;
+  /** Has a deadline of its own, see {@link openInTime}, and rejects at once when its signal aborts. */
   openSession: OpenSession;
   request: () => SessionRequest;
   opened: (session: MailSession) => void;
@@ -85,26 +86,39 @@ interface ConnectionDeps {
   stop: AbortSignal;
 }
 
-/** Opens within the deadline and until `end` aborts; `keep` takes the session as soon as it is there. */
-const openInTime = async (
-  { clock, openSession, request, stop }: ConnectionDeps,
+/**
+ * Opens as `openSession` does, within a minute: then, or as soon as the signal aborts, it rejects, whether
+ * `openSession` listens or not, and a session that comes later is destroyed.
+ */
+export const openInTime =
+  (clock: Clock, openSession: OpenSession): OpenSession =>
+  async (request, signal) => {
+    const bounds = { ms: OPEN_TIMEOUT_MS, what: "connecting", signal };
+    try {
+      return await withDeadline(clock, bounds, async (given) => {
+        const made = await openSession(request, given);
+        if (given.aborted) made.destroy();
+        return made;
+      });
+    } catch (error) {
+      if (error instanceof DeadlineError) throw new MailError("unreachable", "ETIMEDOUT");
+      throw error;
+    }
+  };
+
+/** Opens until `end` aborts; `keep` takes the session as soon as it is there. */
+const openUntil = async (
+  { openSession, request, stop }: ConnectionDeps,
   end: AbortSignal,
   keep: (session: MailSession) => void,
 ): Promise<MailSession> => {
   const signal = AbortSignal.any([stop, end]);
-  const bounds = { ms: OPEN_TIMEOUT_MS, what: "connecting", signal };
-  try {
-    return await withDeadline(clock, bounds, async (given) => {
-      const made = await openSession(request(), given);
-      // After its end nobody waits for it any more, and the next one may be there already.
-      if (given.aborted) made.destroy();
-      else keep(made);
-      return made;
-    });
-  } catch (error) {
-    if (error instanceof DeadlineError) throw new MailError("unreachable", "ETIMEDOUT");
-    throw error;
-  }
+  const made = await openSession(request(), signal);
+  // After its end nobody waits for it any more, and the next one may be there already.
+  if (signal.aborted) made.destroy();
+  signal.throwIfAborted();
+  keep(made);
+  return made;
 };
 
 /** A connection that opens sessions by `request`. */
@@ -127,7 +141,7 @@ export const createConnection = (deps: ConnectionDeps): Connection => {
 
   const connect = async (end: AbortController): Promise<MailSession> => {
     try {
-      return await openInTime(deps, end.signal, (made) => {
+      return await openUntil(deps, end.signal, (made) => {
         open = made;
         deps.opened(made);
       });

@@ -5,7 +5,7 @@ import { createHmac } from "node:crypto";
 import { instantOf } from "../core/calendar.ts";
 import { MailError } from "../core/errors.ts";
 import type { MessageMetadata } from "../core/message.ts";
-import type { StartFrom } from "../core/settings.ts";
+import { type StartFrom, startFromOf } from "../core/settings.ts";
 import { type UidRange, type UidSet, settle, subtract, uidSet, uidSetOf } from "../core/uid-set.ts";
 import type { FolderState } from "../mail/session.ts";
 import type { CursorRecord, TailEntry } from "../store/store.ts";
@@ -104,10 +104,13 @@ const startOf = async (
 };
 
 const firstContact = async (context: FolderContext, folder: FolderState): Promise<void> => {
-  const { mailbox, log, lease, memory } = context;
+  const { mailbox, log, lease, memory, store } = context;
   const { uidvalidity } = folder;
   const below = (folder.uidnext ?? 1) - 1;
-  const { settled, firstContactMs } = await startOf(context, mailbox.startFrom, below);
+  // What an operator decided for a mailbox whose state is lost holds over the configuration.
+  const adopted = await store.readAdoption(mailbox.id);
+  const startFrom = adopted === null ? mailbox.startFrom : startFromOf(adopted);
+  const { settled, firstContactMs } = await startOf(context, startFrom, below);
   const cursor: CursorRecord = {
     mailbox: mailbox.id,
     folder: mailbox.folder,
@@ -120,7 +123,7 @@ const firstContact = async (context: FolderContext, folder: FolderState): Promis
   memory.cursor = cursor;
   log("mailbox.first_contact", {
     mailbox: mailbox.id,
-    start_from: mailbox.startFrom.kind,
+    start_from: startFrom.kind,
     settled_up_to: cursor.settledUpTo,
   });
 };

@@ -172,8 +172,9 @@ const redeliver = async (context: FolderContext, timer: StepTimer): Promise<void
 };
 
 const isSpoolFull = async ({ store, limits }: FolderContext): Promise<boolean> => {
-  const { rows, bytes } = await store.spoolUsage();
-  return rows >= limits.spoolRows || bytes >= limits.spoolBytes;
+  const { rows, bytes, maxBytes } = await store.spoolUsage();
+  const spoolBytes = Math.min(limits.spoolBytes, maxBytes ?? Infinity);
+  return rows >= limits.spoolRows || bytes >= spoolBytes;
 };
 
 const lookAndTake = async (context: FolderContext, timer: StepTimer): Promise<CycleResult> => {

@@ -6,7 +6,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Random } from "../core/random.ts";
 import type { MailboxSettings, PollingSettings, Rule, WebhookSettings } from "../core/settings.ts";
-import type { Lease } from "../lock/poller-lock.ts";
+import type { Lease } from "../lock/held-lease.ts";
 import type { Connection } from "../mail/connection.ts";
 import type { MailSession } from "../mail/session.ts";
 import type { Gate } from "../resilience/gate.ts";
@@ -61,6 +61,8 @@ export interface FolderMemory {
   delivering: number;
   /** Counts everything that shows progress, for the cycle's watch. */
   progress: number;
+  /** The log was told that an operator must decide where the mailbox begins. */
+  askedDecision: boolean;
   /** Did the last wait end by news from the server? */
   pushed: boolean;
   /** The store refused a commit of a cycle and is being tried again. */
@@ -84,6 +86,7 @@ export const createFolderMemory = (): FolderMemory => ({
   lastProofMs: null,
   delivering: 0,
   progress: 0,
+  askedDecision: false,
   pushed: false,
   commitFailing: false,
   spoolFailing: false,

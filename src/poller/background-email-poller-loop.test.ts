@@ -2,11 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { createVirtualClock } from "../../test/support/virtual-clock.ts";
 import type { PollingSettings } from "../core/settings.ts";
-import {
-  LOCK_RETRY_MS,
-  type PollerLoopDeps,
-  backgroundEmailPollerLoop,
-} from "./background-email-poller-loop.ts";
+import { type PollerLoopDeps, backgroundEmailPollerLoop } from "./background-email-poller-loop.ts";
 
 const polling: PollingSettings = {
   enablePolling: true,
@@ -39,6 +35,7 @@ const startLoop = (changes: Partial<PollerLoopDeps> = {}) => {
     settings: async () => polling,
     activityAt: () => ({ kind: "active" }),
     lock: async () => note("lock", { kind: "held" }),
+    connect: async () => note("connect", undefined),
     firstContact: async () => note("firstContact", undefined),
     cycle: async () => note("cycle", { kind: "idle" }),
     waitForMail: (ms) => clock.sleep(ms, stop.signal),
@@ -96,13 +93,29 @@ describe("the poller's loop", () => {
     const { clock, count, words, end } = startLoop({
       lock: async () => {
         tries += 1;
-        return { kind: "refused", word: "standby" };
+        return { kind: "refused", word: "standby", waitMs: 1000 };
       },
     });
-    await clock.advance(10 * LOCK_RETRY_MS);
+    await clock.advance(10_000);
     expect(tries).toBe(11);
     expect(count("cycle")).toBe(0);
     expect(words.at(-1)).toBe("standby");
+    await end();
+  });
+
+  test("opens its connection while it waits out the former holder, and looks as soon as it may", async () => {
+    let tries = 0;
+    const { clock, count, words, end } = startLoop({
+      lock: async () => {
+        tries += 1;
+        return tries < 5 ? { kind: "delayed", waitMs: 1000 } : { kind: "held" };
+      },
+    });
+    await clock.advance(3999);
+    expect([count("connect"), count("cycle"), count("disconnect")]).toEqual([4, 0, 0]);
+    expect(words.at(-1)).toBe("lock_delay");
+    await clock.advance(1);
+    expect([count("cycle"), words.at(-1)]).toEqual([1, "polling"]);
     await end();
   });
 

@@ -6,10 +6,26 @@ import type { CycleResult } from "../core/outcome.ts";
 import type { PollingSettings } from "../core/settings.ts";
 import type { Activity } from "./schedule.ts";
 
-/** May this process poll the mailbox now? */
+/**
+ * May this process poll the mailbox now? `delayed`: soon, when the former holder must have stopped.
+ * `waitMs`: when to ask again.
+ */
 export type LockAnswer =
   | { kind: "held" }
-  | { kind: "refused"; word: "standby" | "lock_file_error" };
+  | { kind: "delayed"; waitMs: number }
+  | { kind: "refused"; word: LockWord; waitMs: number };
+
+/** Why the mailbox is not polled here. */
+export type LockWord =
+  | "standby"
+  | "lock_file_error"
+  | "foreign_lock"
+  | "waiting_for_redis"
+  | "needs_decision"
+  | "redis_noauth"
+  | "redis_readonly"
+  | "redis_oom"
+  | "redis_unsafe";
 
 /** The states that a loop can be in (DESIGN section 10). */
 export type PollerWord =
@@ -24,7 +40,8 @@ export type PollerWord =
   | "uidvalidity_invalid"
   | "spool_full"
   | "commit_failing"
-  | "lock_file_error";
+  | "lock_delay"
+  | LockWord;
 
 /** What an error means for the loop: the word for `/readyz` and how long to wait. */
 export interface Failure {
@@ -42,6 +59,8 @@ export interface PollerLoopDeps {
   activityAt(polling: PollingSettings, wallMs: number): Activity;
   /** Takes or confirms the lock. */
   lock(): Promise<LockAnswer>;
+  /** Opens the connection ahead of time: reading is no effect. */
+  connect(): Promise<void>;
   /** Sets the baseline of a folder that was never seen; cheap when it was. */
   firstContact(): Promise<void>;
   /** One look at the folder: at most 64 messages, committed when it resolves. */
@@ -55,9 +74,6 @@ export interface PollerLoopDeps {
   /** Tells the state of the mailbox to whoever shows it. */
   report(word: PollerWord): void;
 }
-
-/** How often a refused lock is tried again. */
-export const LOCK_RETRY_MS = 1000;
 
 /** How often the configuration is looked at while nothing is polled, at least. */
 const INACTIVE_LOOK_MS = 30_000;
@@ -82,7 +98,13 @@ const turn = async (deps: PollerLoopDeps): Promise<void> => {
   if (answer.kind === "refused") {
     deps.report(answer.word);
     await deps.disconnect();
-    await clock.sleep(LOCK_RETRY_MS, stop);
+    await clock.sleep(answer.waitMs, stop);
+    return;
+  }
+  if (answer.kind === "delayed") {
+    deps.report("lock_delay");
+    await deps.connect();
+    await clock.sleep(answer.waitMs, stop);
     return;
   }
   const polling = await deps.settings();

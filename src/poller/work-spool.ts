@@ -7,7 +7,7 @@ import { MAX_COMMIT_BYTES } from "../core/limits.ts";
 import type { DeliveryErrorClass, ParkReason } from "../core/outcome.ts";
 import type { Random } from "../core/random.ts";
 import type { Rule, WebhookSettings } from "../core/settings.ts";
-import type { Lease } from "../lock/poller-lock.ts";
+import type { Lease } from "../lock/held-lease.ts";
 import type { SpoolEntry, SpoolUpdate, Store } from "../store/store.ts";
 import { untilWritten } from "../store/until-written.ts";
 import type { Deliver } from "../webhook/deliver.ts";

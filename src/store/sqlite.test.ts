@@ -338,31 +338,7 @@ describe("housekeeping", () => {
   });
 });
 
-describe("the schema", () => {
-  test("content stands in one column only", () => {
-    const database = openSqliteMemory();
-    storeOn(database);
-    const columns = database
-      .prepare(
-        `SELECT t.name || '.' || c.name AS name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
-         WHERE t.type = 'table' AND c.name GLOB '*[p]ayload*'`,
-      )
-      .all();
-    expect(columns.map(({ name }) => name)).toEqual(["spool_payload.payload"]);
-    database.close();
-  });
-
-  test("state of a newer version is refused and left as it is", () => {
-    const database = openSqliteMemory();
-    storeOn(database);
-    database.exec("UPDATE meta SET value = 2 WHERE name = 'schema_version'");
-    expect(() => storeOn(database)).toThrow("schema version 2");
-    expect(database.prepare("SELECT value FROM meta WHERE name = 'schema_version'").get()).toEqual({
-      value: 2,
-    });
-    database.close();
-  });
-
+describe("closing", () => {
   test("closing twice is harmless", async () => {
     const store = storeOn(openSqliteMemory());
     await store.close();

@@ -4,6 +4,7 @@
 import type { Random } from "../core/random.ts";
 import type { SqlDatabase } from "./sqlite-database.ts";
 import { createCommit } from "./sqlite/commit.ts";
+import { createAdoptions, createDocuments } from "./sqlite/documents.ts";
 import { createFencedTransaction, createFences, createTransaction } from "./sqlite/fence.ts";
 import { createClaims, createCursors, createTail } from "./sqlite/folders.ts";
 import { createHousekeeping } from "./sqlite/housekeeping.ts";
@@ -16,7 +17,7 @@ import {
   createRuns,
 } from "./sqlite/runs.ts";
 import { prepareSchema } from "./sqlite/schema.ts";
-import { createSpoolCipher } from "./sqlite/spool-cipher.ts";
+import { createSpoolCipher } from "./spool-cipher.ts";
 import { createSpoolEntries, createSpoolViews } from "./sqlite/spool-reads.ts";
 import { createSpoolDecisions, createSpoolUpdates, createSpoolWrites } from "./sqlite/spool.ts";
 import type { Store } from "./store.ts";
@@ -29,8 +30,14 @@ export interface SqliteStoreDeps {
   spoolKeys: readonly string[];
 }
 
-const readHmacKey = (database: SqlDatabase): Uint8Array =>
-  database.prepare("SELECT value FROM meta WHERE name = 'hmac_key'").get()?.["value"] as Uint8Array;
+/** The key that several nodes share, once this one knows it: their hashes must agree. */
+const createHmacKey = (database: SqlDatabase): Pick<Store, "hmacKey"> => {
+  const read = database.prepare(
+    `SELECT value FROM meta WHERE name IN ('hmac_key', 'shared_hmac_key')
+     ORDER BY name = 'shared_hmac_key' DESC LIMIT 1`,
+  );
+  return { hmacKey: async () => read.get()?.["value"] as Uint8Array };
+};
 
 /**
  * A store on an open database, which it owns from here on. Throws an AppError `store/newer-schema` or
@@ -40,7 +47,6 @@ export const createSqliteStore = ({ database, random, spoolKeys }: SqliteStoreDe
   const transaction = createTransaction(database);
   const cipher = createSpoolCipher(spoolKeys, random);
   prepareSchema(database, transaction, random);
-  const hmacKey = readHmacKey(database);
   const fenced = createFencedTransaction(database, transaction);
   const cursors = createCursors(database);
   const tail = createTail(database);
@@ -51,10 +57,11 @@ export const createSqliteStore = ({ database, random, spoolKeys }: SqliteStoreDe
   const { trim: trimNodes, ...nodes } = createNodes(database);
   const forgetUids = createForgetUids(database);
   const { dropAll, ...todos } = createTodos(database, fenced);
+  const { carriedOut, ...adoptions } = createAdoptions(database);
   const trims = [receipts.trim, tail.trim, claims.trim, trimNodes];
   let open = true;
   return {
-    hmacKey: async () => hmacKey,
+    ...createHmacKey(database),
     readCursor: cursors.readCursor,
     readTail: tail.readTail,
     readClaims: claims.readClaims,
@@ -62,6 +69,7 @@ export const createSqliteStore = ({ database, random, spoolKeys }: SqliteStoreDe
     ...createCommit({
       ...{ fenced, cursors, tail, claims, receipts, spool, forgetUids },
       todos: { dropAll },
+      adoptions: { carriedOut },
     }),
     ...createRuns(database, fenced),
     ...createRedeliveries(database, { transaction, fenced }),
@@ -71,6 +79,8 @@ export const createSqliteStore = ({ database, random, spoolKeys }: SqliteStoreDe
     ...createSpoolDecisions(spoolParts, spool),
     ...createReceiptReads(database, receipts),
     ...todos,
+    ...createDocuments(database, transaction),
+    ...adoptions,
     watch: (changed) => database.watch(changed),
     ...nodes,
     ...createNames(database, transaction),

@@ -7,6 +7,7 @@ import {
   renumberingContract,
   tailContract,
 } from "./contract/commits.contract.ts";
+import { adoptionContract, documentsContract } from "./contract/documents.contract.ts";
 import { fencesContract, runsContract } from "./contract/fences.contract.ts";
 import {
   receiptsContract,
@@ -35,5 +36,7 @@ export const storeContract = (name: string, open: OpenStore): void => {
     spoolReadsContract(open);
     spoolUpdatesContract(open);
     spoolDecisionsContract(open);
+    documentsContract(open);
+    adoptionContract(open);
   });
 };

@@ -145,6 +145,8 @@ export interface DueQuery {
 export interface SpoolUsage {
   rows: number;
   bytes: number;
+  /** The most payload bytes that the store itself takes; null: as many as are configured. */
+  maxBytes: number | null;
   /** One item per mailbox and destination. */
   parts: readonly { mailbox: string; destination: string; waiting: number; parked: number }[];
 }
@@ -156,6 +158,26 @@ export interface OutcomeCounts {
   parked: number;
   gone: number;
   reduced: number;
+}
+
+/** The documents that change while the program runs (DESIGN section 4). */
+export const DOCUMENTS = ["polling_config", "routing_rules", "webhook_config"] as const;
+
+/** One of {@link DOCUMENTS}. */
+export type DocumentName = (typeof DOCUMENTS)[number];
+
+/** A document as it is stored; `document` is JSON that nobody has validated. */
+export interface StoredDocument {
+  /** Counts the writes from 1. */
+  version: number;
+  updatedMs: number;
+  document: unknown;
+}
+
+/** How a write of a document ended; `version` is the one that is stored now (0: none). */
+export interface DocumentWritten {
+  kind: "written" | "conflict";
+  version: number;
 }
 
 /** A pair named by an operator; without a destination, every pair of the event. `all`: every parked. */
@@ -250,6 +272,21 @@ export interface Store {
   redeliveryMailboxes(): Promise<readonly string[]>;
   readRedeliveries(mailbox: string): Promise<readonly number[]>;
   clearRedeliveries(mailbox: string, fence: number, uids: readonly number[]): Promise<void>;
+
+  readDocuments(): Promise<Readonly<Record<DocumentName, StoredDocument | null>>>;
+  /** Writes when the stored version is `ifVersion` (0: none yet), or whatever it is with null. */
+  writeDocument(
+    name: DocumentName,
+    document: unknown,
+    options: { ifVersion: number | null; nowMs: number },
+  ): Promise<DocumentWritten>;
+
+  /**
+   * An operator decides where a mailbox begins whose state is lost: `now`, `beginning` or a date. It
+   * stands until a cursor of the mailbox is committed.
+   */
+  adopt(mailbox: string, startFrom: string): Promise<void>;
+  readAdoption(mailbox: string): Promise<string | null>;
 
   /** Calls back soon after another process wrote to this store; returns how to stop that. */
   watch(changed: () => void): () => void;

@@ -3,7 +3,7 @@
 // and for what became of spooled deliveries.
 import type { Log } from "../app-logging/logger.ts";
 import type { Clock } from "../core/clock.ts";
-import { FencedError, errorCode } from "../core/errors.ts";
+import { FencedError, errorCode, isAbort } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { createBackoff } from "../resilience/backoff.ts";
 
@@ -28,7 +28,7 @@ export interface WriteParts {
 /**
  * The result of `write`, once it succeeds; it is given the number of tries that failed before. Rejects
  * with `LeaseLostError` when the lease is lost, with `FencedError` when a newer fence was issued, and
- * with an `AbortError` when `abort` ends the waiting.
+ * with an `AbortError` when `abort` ends the waiting or the store itself gave the write up.
  */
 export const untilWritten = async <T>(
   { clock, random, log, mailboxId, lease, writeFailing, abort }: WriteParts,
@@ -42,7 +42,7 @@ export const untilWritten = async <T>(
       writeFailing(false);
       return written;
     } catch (error) {
-      if (error instanceof FencedError) throw error;
+      if (error instanceof FencedError || isAbort(error)) throw error;
       failures += 1;
       writeFailing(true);
       log("commit.failed", { mailbox: mailboxId, code: errorCode(error), failures });

@@ -31,7 +31,8 @@ const openWith = async (...messages: (Buffer | readonly string[])[]): Promise<Ma
     ),
   );
   const imap = { host: "127.0.0.1", port: server.port, tls: "none", user } as const;
-  const request = { imap: { ...imap, password: server.password }, folder: "INBOX", readOnly: true };
+  const account = { ...imap, password: server.password, maxConnections: 10 };
+  const request = { imap: account, folder: "INBOX", readOnly: true };
   return openSession(request, new AbortController().signal);
 };
 const envelopeOf = async (...lines: readonly string[]): Promise<Envelope | null | undefined> => {

@@ -14,7 +14,7 @@ const requestFor = (
   { host, port }: Pick<ImapScript, "host" | "port">,
   tls: ImapSettings["tls"] = "none",
 ): SessionRequest => ({
-  imap: { host, port, tls, user: "u", password: "p" },
+  imap: { host, port, tls, user: "u", password: "p", maxConnections: 10 },
   folder: "INBOX",
   readOnly: true,
 });

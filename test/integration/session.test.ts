@@ -26,6 +26,7 @@ afterAll(async () => {
 
 const settings = (user: string, more: Partial<ImapSettings> = {}): ImapSettings => ({
   ...{ host: "127.0.0.1", port: server.port, tls: "none", user, password: server.password },
+  maxConnections: 10,
   ...more,
 });
 const openFor = (user: string, readOnly = true, folder = "INBOX"): Promise<MailSession> =>

@@ -44,12 +44,14 @@ export interface Workspace {
   /** As `run`, on a terminal that a person reads. */
   runOnTty(...argv: string[]): Promise<CommandEnd>;
   env: Record<string, string>;
+  /** What commands read from standard input. */
+  input: { text: string };
 }
 
 const random = { u32: () => 7, bytes: (count: number) => new Uint8Array(count).fill(7) };
 
 const runIn = async (
-  space: { dir: string; env: Record<string, string> },
+  space: Pick<Workspace, "dir" | "env" | "input">,
   isTty: boolean,
   argv: readonly string[],
 ): Promise<CommandEnd> => {
@@ -62,6 +64,7 @@ const runIn = async (
     cwd: space.dir,
     isTty,
     wallMs: () => NOW_MS,
+    readInput: async () => space.input.text,
     versions: { signalpost: "1.2.3", node: "v24.0.0" },
   };
   const code = await runCommand(argv, terminal);
@@ -73,6 +76,7 @@ export const withWorkspace = async (work: (space: Workspace) => Promise<void>): 
   const dir = mkdtempSync(join(tmpdir(), "signalpost-cli-"));
   const dataDir = join(dir, "data");
   const env: Record<string, string> = {};
+  const input = { text: "" };
   const writeConfig = (text: string): void => {
     writeFileSync(join(dir, "signalpost.yaml"), `data_dir: ${dataDir}\n${text}`);
   };
@@ -82,6 +86,7 @@ export const withWorkspace = async (work: (space: Workspace) => Promise<void>): 
       dir,
       dataDir,
       env,
+      input,
       writeConfig,
       seed: async (write) => {
         const database = openSqliteFile(dataDir);
@@ -92,8 +97,8 @@ export const withWorkspace = async (work: (space: Workspace) => Promise<void>): 
           await store.close();
         }
       },
-      run: async (...argv) => await runIn({ dir, env }, false, argv),
-      runOnTty: async (...argv) => await runIn({ dir, env }, true, argv),
+      run: async (...argv) => await runIn({ dir, env, input }, false, argv),
+      runOnTty: async (...argv) => await runIn({ dir, env, input }, true, argv),
     });
   } finally {
     rmSync(dir, { recursive: true, force: true });

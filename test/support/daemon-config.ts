@@ -25,6 +25,8 @@ export interface DaemonSettings {
   /** `secret` defaults to {@link WEBHOOK_SECRET}; private addresses are allowed unless it says no. */
   webhook: { url: string; [key: string]: unknown };
   rules?: readonly unknown[];
+  /** Keys of the section `lock` besides the file. */
+  lock?: Readonly<Record<string, unknown>>;
   /** Default: every second a look. */
   polling?: Readonly<Record<string, unknown>>;
   limits?: Readonly<Record<string, unknown>>;
@@ -47,7 +49,7 @@ export const configText = (settings: DaemonSettings, paths: DaemonPaths): string
     data_dir: paths.dataDir,
     log_level: settings.logLevel ?? "debug",
     http: { host: "127.0.0.1", port: 0 },
-    lock: { file: paths.lockFile },
+    lock: { file: paths.lockFile, ...settings.lock },
     mailboxes: settings.mailboxes.map((mailbox) => {
       const { id = "default", host = "127.0.0.1", tls = "none", ...rest } = mailbox;
       const { port, user, password, ...more } = rest;

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const LAUNCHER = fileURLToPath(new URL("../../bin/signalpost", import.meta.url));
+const SCALED = fileURLToPath(new URL("scaled-daemon.ts", import.meta.url));
 
 /** One line of the log. */
 export interface LogLine {
@@ -78,14 +79,20 @@ export interface Running {
   end: ProcessEnd | null;
 }
 
-/** Starts `bin/signalpost` with `argv`; `heard` gets what it prints and its end. */
+/**
+ * Starts `bin/signalpost` with `argv`; `heard` gets what it prints and its end. With a `scale` it is the
+ * daemon alone, whose lease and cluster run at that scale.
+ */
 export const spawnSignalpost = (
   argv: readonly string[],
-  where: { dir: string; env: Readonly<Record<string, string>> },
+  where: { dir: string; env: Readonly<Record<string, string>>; scale?: number },
   heard: { out(chunk: string): void; err(chunk: string): void; ended(): void },
 ): Running => {
   const path = { PATH: process.env["PATH"] ?? "" };
-  const child = spawn(LAUNCHER, argv, {
+  const { scale } = where;
+  const command: [string, readonly string[]] =
+    scale === undefined ? [LAUNCHER, argv] : [process.execPath, [SCALED, String(scale), ...argv]];
+  const child = spawn(...command, {
     cwd: where.dir,
     env: { ...path, ...where.env },
     stdio: ["ignore", "pipe", "pipe"],

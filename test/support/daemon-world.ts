@@ -1,5 +1,6 @@
 // The daemon on the fake world, with the faults that a test of recovery wants: a state that refuses some
 // statements, a lock file that is replaced, several processes over one state. All under one virtual clock.
+import { TIMING } from "../../src/daemon/cluster/cluster.ts";
 import { loadSettings } from "../../src/config/load.ts";
 import { type Daemon, startDaemon } from "../../src/daemon/build.ts";
 import type { Ports } from "../../src/daemon/ports.ts";
@@ -113,7 +114,8 @@ export const createDaemonWorld = (change: (ports: Ports) => Partial<Ports> = () 
         env: {},
         readConfigFile: () => ({ stamp: "1", text: own.text }),
       });
-    return startDaemon({ initial: load(), load, stamp: () => "1", version: "0", node }, ports);
+    const about = { version: "0", node, host: "host-a", timing: TIMING };
+    return startDaemon({ initial: load(), load, stamp: () => "1", ...about }, ports);
   };
   const settled = async <T>(promise: Promise<T>): Promise<T> => {
     let isOver = false;

@@ -22,6 +22,8 @@ export interface DaemonOptions extends DaemonSettings {
   env?: Readonly<Record<string, string>>;
   /** State and lock of another daemon, for two processes that meet. */
   shareWith?: DaemonPaths;
+  /** Lease and cluster run at this scale, say 0.1; else in earnest. */
+  scale?: number;
 }
 
 /** What a command printed and returned. */
@@ -142,7 +144,10 @@ export const createTestDaemon = (options: DaemonOptions): TestDaemon => {
     log.begin();
     running = spawnSignalpost(
       ["run", "--config", configFile],
-      { dir, env: { ...options.env, ...env } },
+      {
+        ...{ dir, env: { ...options.env, ...env } },
+        ...(options.scale === undefined ? {} : { scale: options.scale }),
+      },
       { out: log.take, err: (chunk) => (stderr += chunk), ended: log.wake },
     );
     return running;

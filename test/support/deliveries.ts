@@ -65,6 +65,13 @@ export const deliveriesOf = (requests: readonly ReceivedRequest[]): Deliveries =
   };
 };
 
+/** The fences of requests in the order in which these began; one that comes back stands there twice. */
+export const fencesInOrder = (requests: readonly ReceivedRequest[]): number[] =>
+  requests
+    .toSorted((a, b) => a.beganMs - b.beganMs)
+    .map(({ fence }) => fence)
+    .filter((fence, index, all) => index === 0 || fence !== all[index - 1]);
+
 /** Asks again and again until the answer is yes; rejects after `timeoutMs`. */
 export const until = async (
   what: string,

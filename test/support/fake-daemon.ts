@@ -3,6 +3,7 @@
 import { stringify } from "yaml";
 import { loadSettings } from "../../src/config/load.ts";
 import { startDaemon } from "../../src/daemon/build.ts";
+import { TIMING } from "../../src/daemon/cluster/cluster.ts";
 import { openSqliteMemory } from "../../src/store/sqlite.adapter.ts";
 import { createSqliteStore } from "../../src/store/sqlite.ts";
 import { createFakePorts, createFakeReceiver, createFakeServer } from "./fake-world.ts";
@@ -63,7 +64,15 @@ export const startFakeDaemon = async (
   const load = () => loadSettings({ path: "signalpost.yaml", env: {}, readConfigFile });
   prepare(server);
   const daemon = await startDaemon(
-    { initial: load(), load, stamp: () => "1", version: "0", node: "node-a" },
+    {
+      initial: load(),
+      load,
+      stamp: () => "1",
+      version: "0",
+      node: "node-a",
+      host: "host-a",
+      timing: TIMING,
+    },
     ports,
   );
   return {

@@ -230,6 +230,9 @@ export const createFakePorts = (
   const ports: Ports = {
     ...world,
     openSqlite: () => openSqliteMemory(),
+    openRedis: () => {
+      throw new Error("this world has no Redis");
+    },
     takeLocalLock: (path) => {
       if (held.has(path)) return { kind: "busy" };
       held.add(path);

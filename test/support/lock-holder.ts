@@ -1,21 +1,12 @@
 // A process that contends for a mailbox's lock, for the tests that need real processes: started with the
-// path of the lock file, it carries out one command a line (acquire, assert, release) and answers each
-// with one line of JSON.
+// path of the lock file, and perhaps the URL of a Redis and the uuid to be known by there, it carries out
+// one command a line (acquire, assert, release) and answers each with one line of JSON.
 import { createInterface } from "node:readline";
-import { systemClock } from "../../src/daemon/system.adapter.ts";
-import { takeFlock } from "../../src/lock/flock.adapter.ts";
-import { createPollerLock, type Lease } from "../../src/lock/poller-lock.ts";
+import type { Lease } from "../../src/lock/held-lease.ts";
+import { openTenthLock } from "./tenth-lease.ts";
 
-const [, , path = ""] = process.argv;
-const lock = createPollerLock({
-  clock: systemClock,
-  log: () => undefined,
-  mailbox: "default",
-  path,
-  takeLocalLock: takeFlock,
-  heldElsewhere: async () => false,
-  issueFence: async () => Math.floor(systemClock.wallMs()),
-});
+const [, , path = "", url, owner = ""] = process.argv;
+const { lock, stop } = openTenthLock(path, url === undefined ? null : { url, owner });
 let lease: Lease | null = null;
 
 const carryOut = async (command: string): Promise<unknown> => {
@@ -39,3 +30,4 @@ for await (const line of createInterface({ input: process.stdin })) {
   const answer = await carryOut(line).catch((error: Error) => ({ kind: error.name }));
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }
+await stop();

@@ -17,7 +17,9 @@ export interface ReceivedRequest {
   body: string;
   /** Did one of the secrets verify it? */
   verified: boolean;
-  /** `performance.now()` when its last byte was read. */
+  /** `performance.now()` when its head was read. */
+  beganMs: number;
+  /** The same when its last byte was read. */
   atMs: number;
 }
 
@@ -111,7 +113,7 @@ const listen = (server: Server, port: number): Promise<number> =>
 
 const receivedFrom = (
   { headers, url }: IncomingMessage,
-  body: string,
+  { body, beganMs }: { body: string; beganMs: number },
   webhooks: readonly Webhook[],
 ): ReceivedRequest => {
   const named = headers as Record<string, string>;
@@ -123,6 +125,7 @@ const receivedFrom = (
     path: url ?? "",
     body,
     verified: webhooks.some((webhook) => verifies(webhook, body, named)),
+    beganMs,
     atMs: performance.now(),
   };
 };
@@ -163,7 +166,9 @@ export const startReceiver = async (options: ReceiverOptions = {}): Promise<Rece
   let server: Server | null = null;
 
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const received = receivedFrom(request, await bodyOf(request), webhooks);
+    const beganMs = performance.now();
+    const body = await bodyOf(request);
+    const received = receivedFrom(request, { body, beganMs }, webhooks);
     requests.push(options.keepBodies === false ? { ...received, body: "" } : received);
     const answer = options.answer?.(received, requests.length) ?? {};
     waiters.wake();

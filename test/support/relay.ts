@@ -1,8 +1,9 @@
 // A TCP relay on a free loopback port in front of a real server: counts what goes through it, holds a
-// command back while something else happens, and cuts the line. For tests that want to know what a
+// command back while something else happens, cuts the line or turns it silent. For tests that want to know what a
 // client really read from its socket, or to be the network between two programs.
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
+import { Transform } from "node:stream";
 
 /** A running relay. */
 export interface Relay extends AsyncDisposable {
@@ -18,6 +19,12 @@ export interface Relay extends AsyncDisposable {
   holdOnce(pattern: RegExp, during: () => Promise<void>): Promise<void>;
   /** Ends every connection now; new ones are taken. */
   cut(): void;
+  /** From here on connections go to another port of 127.0.0.1; those that are open stay where they are. */
+  retarget(port: number): void;
+  /** A black hole: nothing passes in either direction, and no connection ends, until `unmute`. */
+  mute(): void;
+  /** What was on its way arrives now. */
+  unmute(): void;
   stop(): Promise<void>;
 }
 
@@ -28,13 +35,27 @@ interface Hold {
   done: (ended: Promise<void>) => void;
 }
 
+/** A door that all pieces go through. */
+const createDoor = () => {
+  let open = Promise.withResolvers<void>();
+  open.resolve();
+  return {
+    passed: (): Promise<void> => open.promise,
+    shut: (): void => {
+      open = Promise.withResolvers();
+    },
+    open: (): void => open.resolve(),
+  };
+};
+
 /** Passes on what the client sends, piece by piece, in order. */
 const passUp = async (
   client: Socket,
   upstream: Socket,
-  take: (text: string) => Hold | null,
+  { take, passed }: { take: (text: string) => Hold | null; passed(): Promise<void> },
 ): Promise<void> => {
   for await (const chunk of client) {
+    await passed();
     const hold = take((chunk as Buffer).toString("latin1"));
     if (hold !== null) {
       const ended = hold.during();
@@ -48,9 +69,11 @@ const passUp = async (
 /** Starts a relay to `targetPort` on 127.0.0.1. */
 export const startRelay = async (targetPort: number): Promise<Relay> => {
   const sockets = new Set<Socket>();
+  let target = targetPort;
   let bytes = 0;
   let connections = 0;
   let held: Hold | null = null;
+  const door = createDoor();
   const take = (text: string): Hold | null => {
     const found = held?.pattern.test(text) === true ? held : null;
     if (found !== null) held = null;
@@ -66,12 +89,18 @@ export const startRelay = async (targetPort: number): Promise<Relay> => {
   };
   const server = createServer((client) => {
     connections += 1;
-    const upstream = connect(targetPort, "127.0.0.1");
+    const upstream = connect(target, "127.0.0.1");
     own(client, upstream);
     own(upstream, client);
-    upstream.on("data", (chunk: Buffer) => (bytes += chunk.length));
-    upstream.pipe(client);
-    passUp(client, upstream, take).catch(() => undefined);
+    const { passed } = door;
+    const passDown = new Transform({
+      transform: (chunk: Buffer, _, done) => {
+        bytes += chunk.length;
+        void passed().then(() => done(null, chunk));
+      },
+    });
+    upstream.pipe(passDown).pipe(client);
+    passUp(client, upstream, { take, passed }).catch(() => undefined);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -96,6 +125,11 @@ export const startRelay = async (targetPort: number): Promise<Relay> => {
         held = { pattern, during, done: resolve };
       }),
     cut,
+    retarget: (to) => {
+      target = to;
+    },
+    mute: door.shut,
+    unmute: door.open,
     stop,
     [Symbol.asyncDispose]: stop,
   };

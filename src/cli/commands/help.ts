@@ -31,9 +31,13 @@ export const HELP: Readonly<
     options: [CONFIG, JSON_LINE],
   },
   status: {
-    usage: ["status [--config FILE] [--json]"],
+    usage: ["status [--cluster] [--config FILE] [--json]"],
     summary: "Shows mailboxes and destinations, from the store; needs no running daemon.",
-    options: [CONFIG, JSON_LINE],
+    options: [
+      "--cluster           the nodes instead, and which of them holds which mailbox",
+      CONFIG,
+      JSON_LINE,
+    ],
   },
   parked: {
     usage: [
@@ -66,6 +70,25 @@ export const HELP: Readonly<
     usage: ["redeliver MAILBOX UID... [--config FILE] [--json]"],
     summary: "Asks the daemon to send messages again, under the same event id.",
     options: [CONFIG, JSON_LINE],
+  },
+  adopt: {
+    usage: ["adopt MAILBOX --from now|beginning|DATE [--config FILE] [--json]"],
+    summary: "Decides where a mailbox begins whose state was lost everywhere.",
+    options: ["--from START        now, beginning, or a day such as 2026-12-24", CONFIG, JSON_LINE],
+  },
+  config: {
+    usage: [
+      "config get NAME [--config FILE] [--json]",
+      "config set NAME --file F|- [--if-version N] [--config FILE] [--json]",
+    ],
+    summary:
+      "Shows or replaces a document that all nodes share: polling_config, routing_rules or webhook_config.",
+    options: [
+      "--file F            the whole document as JSON; - reads standard input",
+      "--if-version N      only when version N is stored (0: none yet)",
+      CONFIG,
+      JSON_LINE,
+    ],
   },
   schema: { usage: ["schema"], summary: "Prints the JSON Schema of signalpost.yaml.", options: [] },
   version: { usage: ["version [--json]"], summary: "Prints the version.", options: [JSON_LINE] },

@@ -1,5 +1,6 @@
 // `signalpost run`: the daemon, until it is stopped. This file only finds the configuration; what runs
 // is in daemon/.
+import { TIMING } from "../../daemon/cluster/cluster.ts";
 import { runDaemon } from "../../daemon/run.ts";
 import { CONFIG_OPTION, parseFlags } from "../options.ts";
 import type { Command } from "../terminal.ts";
@@ -12,6 +13,11 @@ export const run: Command = async (args, terminal) => {
     config,
     terminal,
     async (configPath) =>
-      await runDaemon({ configPath, env: terminal.env, version: terminal.versions.signalpost }),
+      await runDaemon({
+        configPath,
+        env: terminal.env,
+        version: terminal.versions.signalpost,
+        timing: TIMING,
+      }),
   );
 };

@@ -88,4 +88,39 @@ describe("status", () => {
       }
     });
   });
+
+  test("tells which node holds what, as a table and as JSON", async () => {
+    await withWorkspace(async ({ run, seed }) => {
+      const standby: LiveNode = {
+        ...LIVE,
+        node: "node-b",
+        host: "host-b",
+        startedMs: NOW_MS - 60_000,
+        mailboxes: LIVE.mailboxes.map((mailbox) => ({
+          ...mailbox,
+          lease: { state: "standby", fence: null, holder: null, sinceMs: NOW_MS },
+        })),
+      };
+      await seed(async (store) => {
+        await store.writeNode("node-a", JSON.stringify(LIVE), NOW_MS);
+        await store.writeNode("node-b", JSON.stringify(standby), NOW_MS);
+      });
+      const { out } = await run("status", "--cluster");
+      expect(out).toMatch(/^NODE +HOST +VERSION +SINCE +HELD$/m);
+      expect(out).toMatch(/^node-a +- +1\.2\.0 +- +1$/m);
+      expect(out).toMatch(/^node-b +host-b +1\.2\.0 +\S+Z +0$/m);
+      expect(out).toMatch(/^default +held +node-a +\S+Z +2 s +9 +node-b$/m);
+      expect(JSON.parse((await run("status", "--cluster", "--json")).out)).toMatchObject({
+        nodes: [{ node: "node-a", held: 1 }, { node: "node-b" }],
+        mailboxes: [{ id: "default", holder: "node-a", standby: ["node-b"] }],
+      });
+    });
+  });
+
+  test("says that no node runs", async () => {
+    await withWorkspace(async ({ run, seed }) => {
+      await seed(async (store) => await seedParked(store, [3]));
+      expect((await run("status", "--cluster")).out).toContain("no daemon runs with this store");
+    });
+  });
 });

@@ -3,6 +3,7 @@
 // the command of each. What it started it also ends, whether it came up or not.
 import { configFileStamp, readConfigFile } from "../../config/config-file.adapter.ts";
 import { loadSettings } from "../../config/load.ts";
+import { TIMING } from "../../daemon/cluster/cluster.ts";
 import { startDaemon } from "../../daemon/build.ts";
 import { createSystemPorts } from "../../daemon/system-ports.ts";
 import { systemClock, systemRandom } from "../../daemon/system.adapter.ts";
@@ -154,7 +155,10 @@ export const startDemo = async (
   };
   const system = createSystemPorts({ version, writeLog, droppedLogLines: () => 0 });
   owned.defer(() => system.close());
-  const daemon = await startDaemon({ ...config, version, node: "demo" }, system.ports);
+  const daemon = await startDaemon(
+    { ...config, version, node: "demo", host: "demo", timing: TIMING },
+    system.ports,
+  );
   owned.defer(() => daemon.stop());
   owned.defer(announceDemo(mailbox.port));
   isRunning = true;

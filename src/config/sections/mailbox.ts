@@ -70,6 +70,10 @@ const imapSchema = withCheck(
           secret: true,
         }),
       password_file: secretFile("password"),
+      max_connections: wholeNumber({ min: 1, max: 100 }).default(10).meta({
+        description:
+          "Connections of this process to one account (host and user) at a time; folders beyond it take turns.",
+      }),
     }),
     ["password", "password_file"],
     ({ password, password_file }, refuse) => {
@@ -158,7 +162,7 @@ const afterDeliveryOf = (text: string): AfterDelivery => {
 
 /** A validated entry as the program reads it. */
 export const mailboxSettings = (entry: z.output<typeof mailboxSchema>): MailboxSettings => {
-  const { host, port, tls, user, password } = entry.imap;
+  const { host, port, tls, user, password, max_connections } = entry.imap;
   return {
     id: entry.id,
     folder: canonicalFolder(entry.folder),
@@ -168,6 +172,7 @@ export const mailboxSettings = (entry: z.output<typeof mailboxSchema>): MailboxS
       tls,
       user,
       password: password ?? "",
+      maxConnections: max_connections,
     },
     startFrom: startFromOf(entry.start_from),
     afterDelivery: afterDeliveryOf(entry.after_delivery),

@@ -1,11 +1,34 @@
-// The sections that a running process cannot change: `http`, `lock` and `limits`. A change of them is
-// named in a warning and takes effect at the next start.
+// What a running process cannot change: the sections `http`, `lock` and `limits`, and `redis_url`. A
+// change of them is named in a warning and takes effect at the next start.
 import { z } from "zod";
 import { DEFAULT_LIMITS, type Limits } from "../../core/limits.ts";
 import { type Settings, isLoopbackHost } from "../../core/settings.ts";
 import { plainText, secretFile, section, textLike, wholeNumber, withCheck } from "./fields.ts";
 
 const TOKEN = "write a token of visible ASCII characters, without spaces";
+
+const REDIS =
+  "write redis://user:password@host:port/database, or rediss:// for TLS; user, password, port and database may be left out, and special characters in user and password are written as %XX";
+
+/** Is it the address of one server, with nothing behind it that would have no effect? */
+const isRedisUrl = (text: string): boolean => {
+  const url = /^rediss?:\/\//.test(text) ? URL.parse(text) : null;
+  if (url === null || url.hostname === "" || url.search !== "" || url.hash !== "") return false;
+  return /^(\/\d{0,5})?$/.test(url.pathname);
+};
+
+/** The key `redis_url`; null: everything on this host alone. */
+export const redisUrlSchema = z
+  .string({ error: REDIS })
+  .refine(isRedisUrl, { error: REDIS })
+  .nullable()
+  .default(null)
+  .meta({
+    description:
+      "The Redis that several processes share their work through: `redis://…`, or `rediss://…` for TLS. One primary, not a Redis Cluster. Null: the state is kept in `data_dir` alone.",
+    environment: ["REDIS_URL"],
+    secret: true,
+  });
 
 /** The section `http`; null is off. */
 export const httpSchema = withCheck(
@@ -40,12 +63,15 @@ export const httpSettings = (doc: z.output<typeof httpSchema> | null): Settings[
 
 /** The section `lock`. */
 export const lockSchema = section({
-  key: textLike(/^\S+$/, "write a name without spaces")
-    .default("render_signal:poller_lock")
-    .meta({ description: "The name of the lock; a mailbox other than `default` appends `:<id>`." }),
-  ttl_seconds: wholeNumber({ min: 30, max: 86_400 })
-    .default(300)
-    .meta({ description: "How long an abandoned lock holds others off.", unit: "seconds" }),
+  key: textLike(/^\S+$/, "write a name without spaces").default("render_signal:poller_lock").meta({
+    description:
+      "With `redis_url`: the key of the lock in Redis; a mailbox other than `default` appends `:<id>`. Every process that may poll the same mailbox must have the same key.",
+  }),
+  ttl_seconds: wholeNumber({ min: 30, max: 86_400 }).default(300).meta({
+    description:
+      "With `redis_url`: how long the key outlives a holder that did not sign off. Other nodes take over within seconds; the Python service waits for so long.",
+    unit: "seconds",
+  }),
   file: plainText("write the path of a file")
     .default("/tmp/render_signal_server_email_poller.lock")
     .meta({
@@ -56,7 +82,10 @@ export const lockSchema = section({
   fallback: z
     .enum(["auto", "file", "wait"], { error: "write auto, file or wait" })
     .default("auto")
-    .meta({ description: "What to do while a shared lock cannot be reached." }),
+    .meta({
+      description:
+        "With `redis_url`: what to do while Redis cannot be reached. `wait`: poll nothing, mail waits on the server. `file`: go on under the lock file of this host alone; with several hosts each of them may poll the mailbox. `auto`: as `file` where this data directory shows that it held the mailbox through this Redis and has seen no other host, else as `wait`. Without `redis_url`, `file` lets a data directory that was used with Redis go on alone.",
+    }),
 });
 
 const GIB = 1024 ** 3;

@@ -97,7 +97,11 @@ const BAD: readonly (readonly [key: string, value: string])[] = [
   ["enable_background_tasks", "'yes'"],
   ["data_dir", "' '"],
   ["log_level", CANARY],
-  ["redis_url", `redis://${CANARY}`],
+  ["redis_url", `http://${CANARY}`],
+  ["redis_url", `redis://me:${CANARY}@`],
+  ["redis_url", `redis://me:a#${CANARY}@host`],
+  ["redis_url", `"redis://host/${CANARY}"`],
+  ["redis_url", `redis://host?password=${CANARY}`],
   ["offload", CANARY],
   ["http.host", `http://${CANARY}`],
   ["http.port", "65536"],
@@ -119,6 +123,7 @@ const BAD: readonly (readonly [key: string, value: string])[] = [
   ["mailboxes[].imap.port", "0"],
   ["mailboxes[].imap.tls", CANARY],
   ["mailboxes[].imap.tls", "none"],
+  ["mailboxes[].imap.max_connections", "101"],
   ["mailboxes[].imap.user", "''"],
   ["mailboxes[].imap.password", "12345"],
   ["polling.timezone", `Mars/${CANARY}`],
@@ -260,6 +265,36 @@ describe("values", () => {
     const { polling } = load(file({ top: text })).settings;
     expect(polling.activeDays).toEqual([0, 4]);
     expect(polling.sendersOfInterest).toEqual(["boss@corp.example", "a@b.example"]);
+  });
+
+  test.each([
+    "redis://localhost",
+    "redis://127.0.0.1:6379/0",
+    "redis://[::1]:6379/",
+    "rediss://default:p%40ss@redis.example.com:6380/15",
+    "redis://:word@host",
+  ])("of redis_url may be %s", (url) => {
+    expect(load(file({ top: `redis_url: "${url}"\n` })).settings.redisUrl).toBe(url);
+  });
+
+  test("of redis_url may stand in a file of its own", () => {
+    const files: Record<string, string> = {
+      c: file({ top: "redis_url_file: secret\n" }),
+      secret: "redis://:word@host\n",
+    };
+    const { settings } = loadSettings({
+      path: "c",
+      env: {},
+      readConfigFile: (path) => ({ stamp: "", text: files[path] ?? "" }),
+    });
+    expect(settings.redisUrl).toBe("redis://:word@host");
+    expect(load(file({})).settings.redisUrl).toBeNull();
+  });
+
+  test("of connections to one account are 10 unless told otherwise", () => {
+    const of = (imap: string) => load(file({ imap })).settings.mailboxes[0]?.imap.maxConnections;
+    expect(of("")).toBe(10);
+    expect(of("      max_connections: 3\n")).toBe(3);
   });
 
   test("of a webhook secret are base64 of 24 to 64 bytes behind whsec_", () => {

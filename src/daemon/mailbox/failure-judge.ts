@@ -13,7 +13,8 @@ import {
 } from "../../core/errors.ts";
 import type { Random } from "../../core/random.ts";
 import { SuspectError } from "../../orchestrator/suspects.ts";
-import type { Failure, PollerWord } from "../../poller/background-email-poller-loop.ts";
+import type { Failure, LockWord, PollerWord } from "../../poller/background-email-poller-loop.ts";
+import { RedisError, type RedisFailure } from "../../redis/redis.ts";
 import { createBackoff } from "../../resilience/backoff.ts";
 
 /** A connection that lived this long was a good one: the next back-off starts small again. */
@@ -45,6 +46,16 @@ const WORDS: Record<MailFailure, PollerWord> = {
   throttled: "throttled",
   folder_missing: "folder_missing",
   uidvalidity_invalid: "uidvalidity_invalid",
+};
+
+/** What Redis answers, in a word of `/readyz`. */
+const REDIS_WORDS: Readonly<Record<RedisFailure, LockWord>> = {
+  unreachable: "waiting_for_redis",
+  noauth: "redis_noauth",
+  readonly: "redis_readonly",
+  oom: "redis_oom",
+  wrong_type: "foreign_lock",
+  other: "waiting_for_redis",
 };
 
 /** Judges errors of one mailbox. */
@@ -118,9 +129,10 @@ export const createFailureJudge = (
       // The lock has told of it already.
       if (error instanceof LeaseLostError) return { word: "standby", waitMs: 1000 };
       const waitMs = own.nextMs();
+      const word = error instanceof RedisError ? REDIS_WORDS[error.failure] : "commit_failing";
       if (isAbort(error)) return { word: "polling", waitMs };
       log("cycle.failed", { mailbox, code: errorCode(error), retry_ms: Math.round(waitMs) });
-      return { word: "commit_failing", waitMs };
+      return { word, waitMs };
     },
   };
 };

@@ -4,10 +4,8 @@ import { LeaseLostError, errorCode } from "../../core/errors.ts";
 import type { MailboxSettings } from "../../core/settings.ts";
 import { effectiveWord } from "../../http/readiness.ts";
 import type { LiveMailbox } from "../../http/status-report.ts";
-import type { TakeLocalLock } from "../../lock/local-lock.ts";
-import type { Lease } from "../../lock/poller-lock.ts";
+import type { Lease } from "../../lock/held-lease.ts";
 import { type Connection, createConnection } from "../../mail/connection.ts";
-import type { OpenSession } from "../../mail/session.ts";
 import { warnOfMissingUidplus } from "../../orchestrator/after-delivery.ts";
 import { ensureBaseline } from "../../orchestrator/baseline.ts";
 import { runCycle } from "../../orchestrator/cycle.ts";
@@ -27,7 +25,10 @@ import { activityAt } from "../../poller/schedule.ts";
 import { workSpool } from "../../poller/work-spool.ts";
 import { createBackoff } from "../../resilience/backoff.ts";
 import { watchCycle } from "../../resilience/cycle-watch.ts";
+import { createLeasedStore } from "../../store/leased-store.ts";
+import type { AccountSlots } from "./account-slots.ts";
 import { type FailureJudge, createFailureJudge } from "./failure-judge.ts";
+import type { LockParts } from "./mailbox-lock.ts";
 import { type StateWord, createStateWord } from "./state-word.ts";
 import { type Tenure, createTenure } from "./tenure.ts";
 
@@ -40,16 +41,15 @@ const EXIT_WEDGED = 70;
 /** By then the poller's loop has tried for the lease again. */
 const LEASE_LOST_WAIT_MS = 1000;
 
+/** How often it is looked whether an operator has decided. */
+const DECISION_WAIT_MS = 2000;
+
 /** After an error the spool is looked at again with full jitter from 1 s to 1 min. */
 const SPOOL_RETRY = { baseMs: 1000, capMs: 60_000 };
 
 /** What a mailbox needs besides the parts of a cycle. */
-export interface RunnerParts extends SharedParts {
-  /** Names this process in the store. */
-  node: string;
-  openSession: OpenSession;
-  takeLocalLock: TakeLocalLock;
-  lockFile: string;
+export interface RunnerParts extends Omit<SharedParts, "hmacKey">, LockParts {
+  accounts: AccountSlots;
   /** The hot settings, re-read when they changed. Never rejects. */
   refreshHot(): Promise<HotInForce>;
   currentHot(): HotInForce;
@@ -107,12 +107,19 @@ interface Workplace {
 }
 
 /** Runs one piece of a cycle's work under the lease and the watch of its deadlines. */
-const watched = <T>(place: Workplace, run: (context: FolderContext) => Promise<T>): Promise<T> => {
+const watched = async <T>(
+  place: Workplace,
+  run: (context: FolderContext) => Promise<T>,
+): Promise<T> => {
   const { parts, mailbox, memory, connection, tenure, stop, hard } = place;
+  // Asked for each time: it is another one from the day on which the state is first shared.
+  const hmacKey = await parts.store.hmacKey();
   const contextOf = (lease: Lease, watch: AbortSignal): FolderContext => {
     const abort = AbortSignal.any([hard.signal, lease.signal, watch]);
     return {
       ...parts,
+      store: createLeasedStore(parts.store, lease.signal),
+      hmacKey,
       mailbox,
       connection,
       memory,
@@ -149,17 +156,42 @@ const firstContact = async (place: Workplace): Promise<void> => {
 };
 
 const waitForMail = async (place: Workplace, ms: number, woken: AbortSignal): Promise<void> => {
-  const { stop, tenure, memory, connection } = place;
+  const { stop, tenure, memory, connection, mailbox, parts } = place;
   const lease = tenure.lease();
+  // Other folders of the account are waiting for a connection: each has its turn.
+  const isWanted = parts.accounts.isWanted(mailbox.imap);
   const ends = [stop.signal, woken, ...(lease === null ? [] : [lease.signal])];
+  if (isWanted) {
+    await connection.close();
+    await parts.clock.sleep(ms, AbortSignal.any(ends));
+    return;
+  }
   memory.pushed = (await connection.wait(ms, AbortSignal.any(ends))) === "news";
 };
 
+/** A mailbox whose state is lost everywhere waits for an operator: no guess is right. */
+const isUndecided = async ({ parts, mailbox, memory }: Workplace): Promise<boolean> => {
+  const { clustered, store, log } = parts;
+  if (clustered === null || memory.cursor !== null) return false;
+  memory.cursor = await store.readCursor(mailbox.id, mailbox.folder);
+  if (memory.cursor !== null || clustered.islands.has(mailbox.id)) return false;
+  const decision = await clustered.decide(mailbox.id);
+  if (decision === "needs_decision" && !memory.askedDecision) {
+    memory.askedDecision = true;
+    log("mailbox.needs_decision", { mailbox: mailbox.id });
+  }
+  return decision === "needs_decision";
+};
+
 /** Takes or confirms the lease; with a new one, what earlier holders left in the spool is worked off. */
-const takeLock = async ({ tenure, spoolWaker }: Workplace): Promise<LockAnswer> => {
+const takeLock = async (place: Workplace): Promise<LockAnswer> => {
+  const { tenure, spoolWaker } = place;
   const before = tenure.lease();
   const answer = await tenure.take();
   if (tenure.lease() !== before) spoolWaker.wake();
+  if (answer.kind === "held" && (await isUndecided(place))) {
+    return { kind: "refused", word: "needs_decision", waitMs: DECISION_WAIT_MS };
+  }
   return answer;
 };
 
@@ -171,6 +203,7 @@ const runPoller = (place: Workplace, judge: FailureJudge) => {
     activityAt,
     settings: async () => (await place.parts.refreshHot()).polling,
     lock: () => takeLock(place),
+    connect: async () => void (await place.connection.session()),
     firstContact: () => firstContact(place),
     cycle: async () => {
       // Taken before the cycle, so that a look asked for while it ends is not slept over.
@@ -194,6 +227,7 @@ const workSpoolOnce = async (place: Workplace): Promise<number> => {
     const abort = AbortSignal.any([hard.signal, lease.signal]);
     return workSpool({
       ...parts,
+      store: createLeasedStore(parts.store, lease.signal),
       mailboxId: mailbox.id,
       webhook,
       rules,
@@ -240,7 +274,9 @@ const liveOf = ({ parts, mailbox, memory, tenure, state }: Workplace): LiveMailb
   const { state: lease, fence, sinceMs } = tenure.view();
   const { lastProofMs, cursor } = memory;
   const isFailing = memory.commitFailing || memory.spoolFailing;
-  const word = isFailing && state.word() === "polling" ? "commit_failing" : state.word();
+  const polls = lease === "alone" ? "island" : "polling";
+  const isPolling = state.word() === "polling";
+  const word = isPolling ? (isFailing ? "commit_failing" : polls) : state.word();
   const { intervalMs } = parts.currentHot().polling;
   return {
     id: mailbox.id,
@@ -276,7 +312,7 @@ export const startMailbox = (parts: RunnerParts, mailbox: MailboxSettings): Mail
   const connection = createConnection({
     clock,
     stop: stop.signal,
-    openSession: parts.openSession,
+    openSession: parts.accounts.openSession,
     request: () => ({
       imap: mailbox.imap,
       folder: mailbox.folder,

@@ -17,6 +17,8 @@ const setUp = () => {
     {
       clock,
       node: "node-a",
+      random: createSeededRandom(6),
+      clustered: null,
       log: () => undefined,
       metrics: createMetrics(),
       store: createSqliteStore({

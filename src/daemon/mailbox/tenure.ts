@@ -1,30 +1,30 @@
 // The time a mailbox is ours: from taking its lease, through work that must end with it, to handing it
 // back. What earlier holders left in the store is read at its beginning. Used by the mailbox's runner.
 import { FencedError, LeaseLostError, errorCode } from "../../core/errors.ts";
+import { type Random, fraction } from "../../core/random.ts";
 import type { MailboxSettings } from "../../core/settings.ts";
-import { liveNodeOf } from "../../http/status-report.ts";
-import {
-  type Lease,
-  type LeaseAnswer,
-  type LeaseView,
-  type PollerLock,
-  createPollerLock,
-  lockPathFor,
-} from "../../lock/poller-lock.ts";
+import { LOCAL_LEASE } from "../../lock/lease.ts";
+import type { Lease } from "../../lock/held-lease.ts";
+import type { LeaseView } from "../../lock/lease-driver.ts";
+import type { LeaseAnswer, PollerLock } from "../../lock/poller-lock.ts";
+import type { Refusal } from "../../lock/shared-part.ts";
 import { type FolderMemory, createFolderMemory } from "../../orchestrator/folder-context.ts";
-import type { LockAnswer } from "../../poller/background-email-poller-loop.ts";
-import type { RunnerParts } from "./runner.ts";
+import type { LockAnswer, LockWord } from "../../poller/background-email-poller-loop.ts";
+import type { Clustered } from "../cluster/clustered.ts";
+import { type LockParts, createMailboxLock } from "./mailbox-lock.ts";
 
 /** What a tenure works with. */
-export type TenureParts = Pick<
-  RunnerParts,
-  "clock" | "exit" | "lockFile" | "log" | "metrics" | "node" | "store" | "takeLocalLock"
->;
+export interface TenureParts extends LockParts {
+  random: Random;
+  exit(code: number): void;
+}
 
 /** A lease and the work under it that has not ended. */
 interface Held {
   lease: Lease;
   work: Set<Promise<unknown>>;
+  /** Given back, not lost. */
+  isOver: boolean;
 }
 
 /** Work that has not stopped so long after the lease was lost ends the process (DESIGN section 5). */
@@ -60,26 +60,16 @@ const recall = async (
   for (const { uid, soloDeaths } of suspects) memory.soloDeaths.set(uid, soloDeaths);
 };
 
-/** Does another process that shares this store say, by its live row, that it holds the mailbox? */
-const isHeldElsewhere = async (parts: TenureParts, mailbox: string): Promise<boolean> => {
-  const rows = (await parts.store.readNodes()).filter(({ node }) => node !== parts.node);
-  const live = liveNodeOf(rows, parts.clock.wallMs());
-  const isHeld = live?.mailboxes.some(({ id, lease }) => id === mailbox && lease.state === "held");
-  return isHeld === true;
-};
-
-const createLock = (parts: TenureParts, mailbox: string): PollerLock => {
-  const { clock, log, metrics, store, takeLocalLock } = parts;
-  return createPollerLock({
-    clock,
-    log,
-    mailbox,
-    takeLocalLock,
-    path: lockPathFor(parts.lockFile, mailbox),
-    issueFence: () => store.issueFence(mailbox, clock.wallMs()),
-    heldElsewhere: () => isHeldElsewhere(parts, mailbox),
-    onAcquisition: (result) => metrics.lockAcquisition(result),
-  });
+/** What is told to the loop when the lock is not ours. */
+const WORDS: Readonly<Record<Refusal, LockWord>> = {
+  held_by_other: "standby",
+  lock_file_error: "lock_file_error",
+  foreign_lock: "foreign_lock",
+  unreachable: "waiting_for_redis",
+  redis_noauth: "redis_noauth",
+  redis_readonly: "redis_readonly",
+  redis_oom: "redis_oom",
+  redis_unsafe: "redis_unsafe",
 };
 
 /** Work under a lease; a write that the store refused for a newer fence ends the tenure at once. */
@@ -101,6 +91,10 @@ const unlessLost = async <T>(
   }
 };
 
+/** Another node is to have the mailbox, or Redis lost what was written under this lease. */
+const mustLeave = ({ watch, wentBack }: Clustered, mailbox: string): boolean =>
+  wentBack.delete(mailbox) || watch.mustGiveBack(mailbox);
+
 /** Marks a clean stop. */
 const signOff = async (
   { log, store }: TenureParts,
@@ -115,56 +109,47 @@ const signOff = async (
   }
 };
 
-/** The tenure of a mailbox; `lost` is called when the lease goes, before the grace period. */
-export const createTenure = (
+/** The lease in hand and the work under it; `lost` is called when the lease goes. */
+const createHolding = (
   parts: TenureParts,
-  mailbox: Pick<MailboxSettings, "id">,
-  { memory, lost }: { memory: FolderMemory; lost: () => void },
-): Tenure => {
-  const { clock, metrics } = parts;
-  const lock = createLock(parts, mailbox.id);
+  { mailbox, lock, lost }: { mailbox: string; lock: PollerLock; lost: () => void },
+) => {
   let current: Held | null = null;
-  let lastWork: Held["work"] = new Set();
+  /** Of the lease before, too, until it has ended. */
+  let last: Held | null = null;
 
   const onLost = async (held: Held): Promise<void> => {
     // A lease that was given back needs no alarm.
-    if (current !== held) return;
-    current = null;
+    if (held.isOver) return;
+    if (current === held) current = null;
     lost();
-    await clock.sleep(LEASE_LOST_GRACE_MS);
+    await parts.clock.sleep(LEASE_LOST_GRACE_MS);
     if (held.work.size > 0) parts.exit(75);
   };
 
-  /** The lock's answer; a lost lease is let go of when no work is left under it. */
-  const acquire = async (): Promise<LeaseAnswer> => {
-    if (current === null) await Promise.allSettled(lastWork);
-    const answer = await lock.acquire();
-    return answer.kind === "lost" ? acquire() : answer;
-  };
-
-  const begin = async (lease: Lease): Promise<void> => {
-    await unlessLost(lock, lease, () => recall(parts, mailbox.id, { memory, lease }));
-    metrics.leaseFence(mailbox.id, lease.fence);
-    const held: Held = { lease, work: new Set() };
-    lease.signal.addEventListener("abort", () => void onLost(held), { once: true });
-    current = held;
-    lastWork = held.work;
+  const workEnded = async (): Promise<void> => {
+    if (last !== null) await Promise.allSettled(last.work);
   };
 
   return {
-    lease: () => current?.lease ?? null,
-    view: () => lock.view(),
-    take: async () => {
-      const answer = await acquire();
-      metrics.leaseState(mailbox.id, lock.view().state);
-      if (answer.kind !== "held") {
-        const isBroken = answer.kind === "refused" && answer.reason === "lock_file_error";
-        return { kind: "refused", word: isBroken ? "lock_file_error" : "standby" };
-      }
-      if (current?.lease !== answer.lease) await begin(answer.lease);
-      return { kind: "held" };
+    lease: (): Lease | null => current?.lease ?? null,
+    begin: (lease: Lease): void => {
+      const held: Held = { lease, work: new Set(), isOver: false };
+      lease.signal.addEventListener("abort", () => void onLost(held), { once: true });
+      current = held;
+      last = held;
     },
-    during: async (run) => {
+    workEnded,
+    /** Begins nothing new under the lease, waits for what is under way, and signs off. */
+    leave: async (): Promise<void> => {
+      const held = current;
+      current = null;
+      await workEnded();
+      if (held === null || held.lease.signal.aborted) return;
+      held.isOver = true;
+      await signOff(parts, mailbox, held.lease);
+    },
+    during: async <T>(run: (lease: Lease) => Promise<T>): Promise<T> => {
       const held = current;
       if (held === null) throw new LeaseLostError("it is not held");
       const work = unlessLost(lock, held.lease, run);
@@ -175,12 +160,67 @@ export const createTenure = (
         held.work.delete(work);
       }
     },
-    handBack: async () => {
-      const lease = current?.lease ?? null;
-      current = null;
-      if (lease !== null) await signOff(parts, mailbox.id, lease);
-      await lock.release();
+  };
+};
+
+/** The tenure of a mailbox; `lost` is called when the lease goes, before the grace period. */
+export const createTenure = (
+  parts: TenureParts,
+  mailbox: Pick<MailboxSettings, "id">,
+  { memory, lost }: { memory: FolderMemory; lost: () => void },
+): Tenure => {
+  const { clustered, metrics, random } = parts;
+  const lock = createMailboxLock(parts, mailbox.id);
+  const holding = createHolding(parts, { mailbox: mailbox.id, lock, lost });
+
+  /** The lock's answer; a lost lease is let go of when no work is left under it. */
+  const acquire = async (): Promise<Exclude<LeaseAnswer, { kind: "lost" | "rejoin" }>> => {
+    if (holding.lease() === null) await holding.workEnded();
+    const answer = await lock.acquire();
+    if (answer.kind === "lost") return acquire();
+    if (answer.kind !== "rejoin") return answer;
+    await holding.leave();
+    await lock.rejoin();
+    return acquire();
+  };
+
+  const giveBack = async (): Promise<void> => {
+    await holding.leave();
+    await lock.release();
+    metrics.leaseState(mailbox.id, lock.view().state);
+  };
+
+  /** Contenders that ask at the same moment for ever would meet for ever. */
+  const waitMs = (): number => {
+    const { retryMs } = clustered?.lease ?? LOCAL_LEASE;
+    return clustered === null ? retryMs : retryMs * (1 + fraction(random) / 4);
+  };
+
+  const begin = async (lease: Lease): Promise<void> => {
+    if (clustered !== null && !clustered.islands.has(mailbox.id)) {
+      await clustered.enter(mailbox.id);
+    }
+    await unlessLost(lock, lease, () => recall(parts, mailbox.id, { memory, lease }));
+    metrics.leaseFence(mailbox.id, lease.fence);
+    holding.begin(lease);
+  };
+
+  return {
+    lease: holding.lease,
+    view: () => lock.view(),
+    during: holding.during,
+    handBack: giveBack,
+    take: async () => {
+      const isHolding = holding.lease() !== null;
+      if (isHolding && clustered !== null && mustLeave(clustered, mailbox.id)) await giveBack();
+      const answer = await acquire();
       metrics.leaseState(mailbox.id, lock.view().state);
+      if (answer.kind === "delayed") return { kind: "delayed", waitMs: waitMs() };
+      if (answer.kind === "refused") {
+        return { kind: "refused", word: WORDS[answer.reason], waitMs: waitMs() };
+      }
+      if (holding.lease() !== answer.lease) await begin(answer.lease);
+      return { kind: "held" };
     },
   };
 };

@@ -1,8 +1,9 @@
 // The fenced commit: cursor, tail, claims, receipts and spool rows in one transaction. After it, the
 // messages it names are settled for good; before it, nothing of them is. Called by the cycle.
 import { AppError } from "../../core/errors.ts";
-import { outcomeOfPairs, type PairState } from "../../core/outcome.ts";
+import { settledAgain } from "../spool-rules.ts";
 import type { Commit, CommitResult, Receipt, Store } from "../store.ts";
+import type { createAdoptions } from "./documents.ts";
 import type { FencedTransaction } from "./fence.ts";
 import type { createClaims, createCursors, Tail } from "./folders.ts";
 import type { createTodos, ReceiptWrites } from "./receipts.ts";
@@ -19,24 +20,18 @@ export interface CommitParts {
   spool: SpoolWrites;
   forgetUids: ForgetUids;
   todos: Pick<ReturnType<typeof createTodos>, "dropAll">;
+  adoptions: Pick<ReturnType<typeof createAdoptions>, "carriedOut">;
 }
 
-/**
- * The receipt of a message that was sent again. Pairs it delivered leave the spool; pairs of the former
- * receipt that are still in the spool, for a destination no rule names any more, stay with the receipt.
- */
+/** The receipt of a message that is settled once more; pairs that it delivered leave the spool. */
 const mergeWithSpool = (spool: SpoolWrites, before: Receipt, receipt: Receipt): Receipt => {
   const { eventId } = receipt;
-  const kept: Record<string, PairState> = {};
-  for (const destination of spool.destinationsOf(eventId)) {
-    const former = before.pairs[destination];
-    const present = receipt.pairs[destination];
-    if (present?.kind === "delivered") spool.remove({ eventId, destination });
-    if (present === undefined && former !== undefined) kept[destination] = former;
+  const inSpool = new Set(spool.destinationsOf(eventId));
+  const merged = settledAgain(before, receipt, inSpool);
+  for (const destination of inSpool) {
+    if (merged.pairs[destination]?.kind === "delivered") spool.remove({ eventId, destination });
   }
-  if (Object.keys(kept).length === 0) return receipt;
-  const pairs = { ...receipt.pairs, ...kept };
-  return { ...receipt, pairs, outcome: outcomeOfPairs(Object.values(pairs)) };
+  return merged;
 };
 
 const writeReceipt = ({ receipts, spool }: CommitParts, receipt: Receipt): void => {
@@ -44,10 +39,11 @@ const writeReceipt = ({ receipts, spool }: CommitParts, receipt: Receipt): void 
   receipts.put(before, before === null ? receipt : mergeWithSpool(spool, before, receipt));
 };
 
-const writeFolder = ({ cursors, tail }: CommitParts, commit: Commit): void => {
+const writeFolder = ({ cursors, tail, adoptions }: CommitParts, commit: Commit): void => {
   const { cursor, fence, tail: entries = [], tailMatched = [] } = commit;
   if (cursor !== undefined) {
     cursors.put(cursor, fence);
+    adoptions.carriedOut(commit.mailbox);
     tail.takeMatched(cursor, tailMatched);
     tail.add(cursor, entries);
   } else if (entries.length > 0 || tailMatched.length > 0) {

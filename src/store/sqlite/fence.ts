@@ -62,16 +62,25 @@ export const createFencedTransaction = (
   };
 };
 
-/** Issues fences, durably: above every fence issued or written before, and at least the wall clock. */
+/** The highest fence of a mailbox that this database has seen, issued here or read elsewhere; 0: none. */
+export const createHighWater = (database: SqlDatabase): ((mailbox: string) => number) => {
+  const highest = database.prepare(
+    `SELECT max(fence) AS fence FROM (
+       SELECT 0 AS fence
+       UNION ALL SELECT issued FROM fences WHERE mailbox = ?1
+       UNION ALL SELECT max(fence) FROM cursors WHERE mailbox = ?1
+       UNION ALL SELECT fence FROM journal WHERE mailbox = ?1
+       UNION ALL SELECT fence FROM high_waters WHERE mailbox = ?1)`,
+  );
+  return (mailbox) => Number(highest.get(mailbox)?.["fence"]);
+};
+
+/** Issues fences, durably: above every fence seen before, and at least the wall clock. */
 export const createFences = (
   database: SqlDatabase,
   transaction: Transaction,
 ): Pick<Store, "issueFence"> => {
-  const highest = database.prepare(
-    `SELECT max(
-       coalesce((SELECT issued FROM fences WHERE mailbox = ?1), 0),
-       coalesce((SELECT max(fence) FROM cursors WHERE mailbox = ?1), 0)) AS fence`,
-  );
+  const highWater = createHighWater(database);
   const issue = database.prepare(
     `INSERT INTO fences (mailbox, issued, writes) VALUES (?, ?, 0)
      ON CONFLICT DO UPDATE SET issued = excluded.issued`,
@@ -79,7 +88,7 @@ export const createFences = (
   return {
     issueFence: async (mailbox, wallMs) =>
       transaction(() => {
-        const fence = Math.max(Number(highest.get(mailbox)?.["fence"]) + 1, Math.ceil(wallMs));
+        const fence = Math.max(highWater(mailbox) + 1, Math.ceil(wallMs));
         issue.run(mailbox, fence);
         return fence;
       }),

@@ -1,8 +1,9 @@
 // Receipts: what became of each message, the counts by present outcome, and the `after_delivery`
 // actions still owed. Each message counts once, under its latest outcome, also after its receipt is
 // trimmed. Written by commits and by the spool inside their transactions; read by commands and the API.
-import { outcomeOfPairs, type Outcome, type PairState } from "../../core/outcome.ts";
+import type { Outcome, PairState } from "../../core/outcome.ts";
 import type { SqlDatabase } from "../sqlite-database.ts";
+import { withPair } from "../spool-rules.ts";
 import type { FencedTransaction } from "./fence.ts";
 import type { OutcomeCounts, Receipt, Store } from "../store.ts";
 
@@ -48,6 +49,8 @@ export interface ReceiptWrites {
   put(before: Receipt | null, after: Receipt): void;
   /** Sets the state of one pair and recomputes the outcome; without a receipt it does nothing. */
   movePair(eventId: string, destination: string, state: PairState): void;
+  /** Takes a receipt away, and the message out of the counts: it is counted elsewhere. */
+  moveAway(eventId: string): void;
   /** Trims what is past its keep, a limited number at a time. */
   trim(nowMs: number): void;
 }
@@ -58,13 +61,14 @@ const createTallies = (database: SqlDatabase) => {
     `INSERT INTO tallies (mailbox, outcome, count) VALUES (?, ?, ?)
      ON CONFLICT DO UPDATE SET count = count + excluded.count`,
   );
-  return (before: Receipt | null, after: Receipt): void => {
-    if (before?.outcome !== after.outcome) {
-      if (before !== null) add.run(before.mailbox, before.outcome, -1);
-      add.run(after.mailbox, after.outcome, 1);
-    }
-    const reduced = Number(after.reduced) - Number(before?.reduced ?? false);
-    if (reduced !== 0) add.run(after.mailbox, "reduced", reduced);
+  const count = (receipt: Receipt, by: 1 | -1): void => {
+    add.run(receipt.mailbox, receipt.outcome, by);
+    if (receipt.reduced) add.run(receipt.mailbox, "reduced", by);
+  };
+  return (before: Receipt | null, after: Receipt | null): void => {
+    if (before?.outcome === after?.outcome && before?.reduced === after?.reduced) return;
+    if (before !== null) count(before, -1);
+    if (after !== null) count(after, 1);
   };
 };
 
@@ -91,6 +95,7 @@ export const createReceiptWrites = (database: SqlDatabase): ReceiptWrites => {
     `INSERT OR REPLACE INTO receipts (event_id, mailbox, folder, uidvalidity, uid, outcome, reason,
        reduced, pairs, steps, todo, settled_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
+  const remove = database.prepare("DELETE FROM receipts WHERE event_id = ?");
   const tally = createTallies(database);
   const find: ReceiptWrites["find"] = (eventId) => {
     const row = read.get(eventId) as ReceiptRow | undefined;
@@ -109,11 +114,11 @@ export const createReceiptWrites = (database: SqlDatabase): ReceiptWrites => {
     put,
     movePair: (eventId, destination, state) => {
       const before = find(eventId);
-      if (before === null) return;
-      const pairs = { ...before.pairs, [destination]: state };
-      // With a pair dropped the message is never wholly delivered: nothing is owed any more.
-      const todo = before.todo && state.kind !== "dropped";
-      put(before, { ...before, pairs, todo, outcome: outcomeOfPairs(Object.values(pairs)) });
+      if (before !== null) put(before, withPair(before, destination, state));
+    },
+    moveAway: (eventId) => {
+      tally(find(eventId), null);
+      remove.run(eventId);
     },
     trim: createTrim(database),
   };

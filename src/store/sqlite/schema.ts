@@ -6,8 +6,8 @@ import type { Random } from "../../core/random.ts";
 import type { SqlDatabase } from "../sqlite-database.ts";
 import type { Transaction } from "./fence.ts";
 
-// The version of the tables below.
-const SCHEMA_VERSION = 1;
+// The version of the tables below, all of them together.
+const SCHEMA_VERSION = 2;
 
 // The spool keeps its payloads apart, so that touching a row (a new attempt, a destination that is due
 // again) never reads or rewrites megabytes. Steps and pairs are small JSON objects that only we read.
@@ -64,6 +64,27 @@ const TABLES = `
   CREATE TABLE named (mailbox TEXT PRIMARY KEY, wall_ms REAL NOT NULL) STRICT, WITHOUT ROWID;
 `;
 
+// Since version 2: what operators write down, and the journal of a node that shares its state. The
+// journal's cursors, tails and claims lie in the tables above.
+const TABLES_OF_2 = `
+  CREATE TABLE documents (
+    name TEXT PRIMARY KEY, version INTEGER NOT NULL, updated_ms REAL NOT NULL,
+    document TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE adoptions (mailbox TEXT PRIMARY KEY, start_from TEXT NOT NULL)
+    STRICT, WITHOUT ROWID;
+
+  CREATE TABLE journal (mailbox TEXT PRIMARY KEY, fence INTEGER NOT NULL, revision INTEGER NOT NULL)
+    STRICT, WITHOUT ROWID;
+  CREATE TABLE journal_open (
+    mailbox TEXT NOT NULL, event_id TEXT NOT NULL, destination TEXT NOT NULL, uid INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, event_id, destination)) STRICT, WITHOUT ROWID;
+  CREATE TABLE high_waters (mailbox TEXT PRIMARY KEY, fence INTEGER NOT NULL)
+    STRICT, WITHOUT ROWID;
+  CREATE TABLE held (
+    mailbox TEXT NOT NULL, redis_id TEXT NOT NULL, PRIMARY KEY (mailbox, redis_id))
+    STRICT, WITHOUT ROWID;
+`;
+
 const versionOf = (database: SqlDatabase): number | null => {
   const table = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").get();
   if (table === undefined) return null;
@@ -73,25 +94,36 @@ const versionOf = (database: SqlDatabase): number | null => {
 
 const createTables = (database: SqlDatabase, random: Random): void => {
   database.exec(TABLES);
+  database.exec(TABLES_OF_2);
   const insert = database.prepare("INSERT INTO meta (name, value) VALUES (?, ?)");
   insert.run("schema_version", SCHEMA_VERSION);
   insert.run("hmac_key", random.bytes(32));
   insert.run("payloads_deleted", 0);
 };
 
+/** From version 1, all of whose tables stay as they are. */
+const migrate = (database: SqlDatabase): void => {
+  database.exec(TABLES_OF_2);
+  database.prepare("UPDATE meta SET value = ? WHERE name = 'schema_version'").run(SCHEMA_VERSION);
+};
+
 /**
- * Makes the tables where there are none. Throws an AppError `store/newer-schema` when a newer version
- * of the program made them: writing there could break what it promises.
+ * Makes the tables where there are none, and adds those that an older version lacks, in place. Throws an
+ * AppError `store/newer-schema` when a newer version of the program made them: writing there could break
+ * what it promises.
  */
 export const prepareSchema = (
   database: SqlDatabase,
   transaction: Transaction,
   random: Random,
 ): void => {
-  if (versionOf(database) === null) {
+  const before = versionOf(database);
+  if (before === null || before < SCHEMA_VERSION) {
     // Looked at again inside: another process may have made them just now.
     transaction(() => {
-      if (versionOf(database) === null) createTables(database, random);
+      const present = versionOf(database);
+      if (present === null) createTables(database, random);
+      else if (present === 1) migrate(database);
     });
   }
   const version = versionOf(database);

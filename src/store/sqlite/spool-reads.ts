@@ -1,34 +1,29 @@
 // Reading the spool: what is due, what waits longest, how full it is, what is parked. A row that no
 // configured key opens is counted and otherwise left alone, so that it can neither be lost nor hold up
 // the others. Called by the spool's worker, the daemon's status and the commands.
-import type { SpoolCipher } from "./spool-cipher.ts";
+import type { SpoolCipher } from "../spool-cipher.ts";
+import { LONGEST_WAIT_MS } from "../spool-rules.ts";
 import type { SqlDatabase } from "../sqlite-database.ts";
 import { spoolRowOf } from "./spool.ts";
 import type { DueQuery, SpoolEntry, SpoolUsage, Store } from "../store.ts";
 
-// Two JSON lists as parameters: the key ids at hand, and the rows found to be damaged.
-const OPENS = `((key_id IS NULL OR key_id IN (SELECT value FROM json_each(?)))
+/** Two JSON lists as parameters: the key ids at hand, and the rows found to be damaged. */
+export const OPENS = `((key_id IS NULL OR key_id IN (SELECT value FROM json_each(?)))
   AND event_id || ' ' || destination NOT IN (SELECT value FROM json_each(?)))`;
-
-/**
- * Nobody waits longer than a day for anything. A row that is due later was written when the clock was
- * wrong, and is due now.
- */
-const LONGEST_WAIT_MS = 25 * 3_600_000;
 
 type TableRow = ReturnType<ReturnType<SqlDatabase["prepare"]>["all"]>[number];
 
 const sizeOf = (row: TableRow): number => Number(row["size_bytes"]);
 
 /** The first rows, up to so many payload bytes, and at least one. */
-const withinBytes = (rows: readonly TableRow[], maxBytes: number): readonly TableRow[] => {
+export const withinBytes = (rows: readonly TableRow[], maxBytes: number): readonly TableRow[] => {
   let bytes = 0;
   const end = rows.findIndex((row) => (bytes += sizeOf(row)) > maxBytes);
   return end < 0 ? rows : rows.slice(0, Math.max(end, 1));
 };
 
 /** Opens payloads, and remembers the rows whose payload is damaged. */
-const createOpener = (database: SqlDatabase, cipher: SpoolCipher) => {
+export const createOpener = (database: SqlDatabase, cipher: SpoolCipher) => {
   const readPayload = database.prepare(
     "SELECT payload FROM spool_payload WHERE event_id = ? AND destination = ?",
   );
@@ -147,7 +142,7 @@ export const createSpoolViews = (
           parked: parkedRows,
         };
       });
-      return { rows, bytes, parts };
+      return { rows, bytes, maxBytes: null, parts };
     },
   };
 };

@@ -2,7 +2,8 @@
 // message always move in one transaction. Rows are idempotent by (event id, destination). Called by
 // commits, by the spool's worker and by the commands for parked deliveries.
 import type { PairState } from "../../core/outcome.ts";
-import type { Pair, SpoolCipher } from "./spool-cipher.ts";
+import type { Pair, SpoolCipher } from "../spool-cipher.ts";
+import { afterAttempt, pairOfRow, parkedAs, replayed } from "../spool-rules.ts";
 import type { SqlDatabase } from "../sqlite-database.ts";
 import type { FencedTransaction, Transaction } from "./fence.ts";
 import type { ReceiptWrites } from "./receipts.ts";
@@ -120,20 +121,12 @@ const createMove = ({ database, receipts }: SpoolParts) => {
     `UPDATE spool SET state = ?, attempts = ?, counted = ?, next_attempt_ms = ?, error_class = ?,
        reason = ?, since_ms = ?, parked_ms = ? WHERE event_id = ? AND destination = ?`,
   );
-  const pairOf = (row: SpoolRow): PairState =>
-    row.state === "waiting"
-      ? { kind: "waiting", attempts: row.attempts, errorClass: row.errorClass }
-      : {
-          kind: "parked",
-          attempts: row.attempts,
-          reason: row.reason ?? row.errorClass ?? "attempts_exhausted",
-        };
   return (row: SpoolRow): void => {
     update.run(
       ...[row.state, row.attempts, row.counted, row.nextAttemptMs, row.errorClass, row.reason],
       ...[row.sinceMs, row.parkedMs, row.eventId, row.destination],
     );
-    receipts.movePair(row.eventId, row.destination, pairOf(row));
+    receipts.movePair(row.eventId, row.destination, pairOfRow(row));
   };
 };
 
@@ -155,23 +148,11 @@ export const createSpoolUpdates = (
     const found = find.get(mailbox, update.eventId, update.destination);
     // Dropped meanwhile by an operator: the result of the attempt has nothing to be written to.
     if (found === undefined) return;
-    const row = spoolRowOf(found);
-    const { attempts } = update;
-    switch (update.kind) {
-      case "delivered":
-        writes.remove(update);
-        receipts.movePair(update.eventId, update.destination, { kind: "delivered", attempts });
-        return;
-      case "waiting": {
-        const { counted, nextAttemptMs, errorClass } = update;
-        move({ ...row, state: "waiting", attempts, counted, nextAttemptMs, errorClass });
-        return;
-      }
-      case "parked": {
-        const { reason, parkedMs } = update;
-        move({ ...row, state: "parked", attempts, reason, parkedMs });
-      }
-    }
+    if (update.kind === "delivered") {
+      const { eventId, destination, attempts } = update;
+      writes.remove(update);
+      receipts.movePair(eventId, destination, { kind: "delivered", attempts });
+    } else move(afterAttempt(spoolRowOf(found), update));
   };
   return {
     updateSpool: async (mailbox, fence, updates) =>
@@ -227,16 +208,10 @@ export const createSpoolDecisions = (
     receipts.movePair(row.eventId, row.destination, dropped);
   };
   return {
-    replay: async (selector, nowMs) => {
-      const fresh = { counted: 0, sinceMs: nowMs, nextAttemptMs: nowMs, parkedMs: null };
-      return decide(select(selector), (row) =>
-        move({ ...row, ...fresh, state: "waiting", reason: null }),
-      );
-    },
+    replay: async (selector, nowMs) =>
+      decide(select(selector), (row) => move(replayed(row, nowMs))),
     drop: async (selector) => decide(select(selector), drop),
     parkMailbox: async (mailbox, reason, nowMs) =>
-      decide(waiting.all(mailbox).map(spoolRowOf), (row) =>
-        move({ ...row, state: "parked", reason, parkedMs: nowMs }),
-      ),
+      decide(waiting.all(mailbox).map(spoolRowOf), (row) => move(parkedAs(row, reason, nowMs))),
   };
 };

@@ -1,6 +1,6 @@
 // `signalpost redeliver`: records the wish to send messages again that the mail server still has. The
 // daemon that polls the mailbox sees it within a second and keeps event id and attempt count.
-import { AppError } from "../../core/errors.ts";
+import { AppError } from "../../../core/errors.ts";
 import {
   CONFIG_OPTION,
   JSON_OPTION,
@@ -8,9 +8,9 @@ import {
   parseOptions,
   usageError,
   wholeNumber,
-} from "../options.ts";
-import { type Command, EXIT } from "../terminal.ts";
-import { withStore } from "../with-store.ts";
+} from "../../options.ts";
+import { type Command, EXIT } from "../../terminal.ts";
+import { withStore } from "../../with-store.ts";
 
 /** Records the requests; 1 when the mailbox is not configured. */
 export const redeliver: Command = async (args, terminal) => {

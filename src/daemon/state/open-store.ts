@@ -1,11 +1,14 @@
 // Opens the state at the start: waits a little for a neighbour that keeps it locked, and says in the
 // words of a configuration problem what is wrong with a data directory that cannot be used. Called by
-// build.ts, once.
-import { AppError, ConfigError, type ConfigProblem, errorCode } from "../core/errors.ts";
-import { createSqliteStore } from "../store/sqlite.ts";
-import type { Store } from "../store/store.ts";
-import type { DaemonConfig } from "./build.ts";
-import type { Ports } from "./ports.ts";
+// open-state.ts, once.
+import { AppError, ConfigError, type ConfigProblem, errorCode } from "../../core/errors.ts";
+import type { Journal } from "../../store/shared/journal.ts";
+import { type LocalRows, createLocalRows } from "../../store/shared/local-rows.ts";
+import { createSqliteJournal } from "../../store/shared/sqlite-journal.ts";
+import { createSqliteStore } from "../../store/sqlite.ts";
+import type { Store } from "../../store/store.ts";
+import type { DaemonConfig } from "../build.ts";
+import type { Ports } from "../ports.ts";
 
 /** A neighbour that starts, or trims the state, keeps it locked for a moment. */
 const BUSY_RETRY_MS = 250;
@@ -21,11 +24,23 @@ const isBusy = (error: unknown): boolean => {
   return typeof errcode === "number" && (errcode & 0xff) === SQLITE_BUSY;
 };
 
-const openOnce = ({ initial }: DaemonConfig, ports: Ports): Store => {
+/** The state in this node's data directory, and what it remembers of state that it shared. */
+export interface OwnStore {
+  /** Owns the database: closing it closes all. */
+  store: Store;
+  journal: Journal;
+  /** What is to be moved to the shared store after a time alone. */
+  rows: LocalRows;
+}
+
+const openOnce = ({ initial }: DaemonConfig, ports: Ports): OwnStore => {
   const { dataDir, spoolKeys } = initial.settings;
   const database = ports.openSqlite(dataDir);
+  const deps = { database, random: ports.random, spoolKeys };
   try {
-    return createSqliteStore({ database, random: ports.random, spoolKeys });
+    // The store first: it makes the tables.
+    const store = createSqliteStore(deps);
+    return { store, journal: createSqliteJournal(database), rows: createLocalRows(deps) };
   } catch (error) {
     database.close();
     throw error;
@@ -49,7 +64,7 @@ const problemOf = (error: unknown, { initial }: DaemonConfig): ConfigProblem => 
  * The opened state. A database that is locked is tried for some seconds. Rejects with `ConfigError`,
  * which names what to do.
  */
-export const openStore = async (config: DaemonConfig, ports: Ports): Promise<Store> => {
+export const openStore = async (config: DaemonConfig, ports: Ports): Promise<OwnStore> => {
   const { clock } = ports;
   const endMs = clock.monoMs() + BUSY_LIMIT_MS;
   for (;;) {

@@ -1,8 +1,8 @@
 // Payloads at rest: AES-256-GCM when the operator gave keys, plain UTF-8 otherwise. A sealed payload
-// opens only under its key and for its own pair of event and destination. Called by spool.ts.
+// opens only under its key and for its own pair of event and destination. Called by the spool of each store.
 import { createCipheriv, createDecipheriv, createHash } from "node:crypto";
-import { AppError } from "../../core/errors.ts";
-import type { Random } from "../../core/random.ts";
+import { AppError } from "../core/errors.ts";
+import type { Random } from "../core/random.ts";
 
 const KEY_BYTES = 32;
 const IV_BYTES = 12;

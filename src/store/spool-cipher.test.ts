@@ -1,7 +1,7 @@
 // The spool's cipher: what opens a payload and what must not, over any text and any flipped bit.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { repeatableRandom } from "../contract/samples.contract.ts";
+import { repeatableRandom } from "./contract/samples.contract.ts";
 import { createSpoolCipher } from "./spool-cipher.ts";
 
 const keyOf = (byte: number): string => Buffer.alloc(32, byte).toString("base64");

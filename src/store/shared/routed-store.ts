@@ -1,0 +1,202 @@
+// The store of a node that shares its state: each mailbox's calls go to the shared store or, while the node
+// goes on alone for that mailbox (an island), to its own; what is written to the shared one is noted in the
+// journal. Built by daemon/ and by the commands when a Redis is configured.
+import { RedisError } from "../../redis/redis.ts";
+import { DOCUMENTS, type Store } from "../store.ts";
+import { copyState } from "./copy-state.ts";
+import type { Journal } from "./journal.ts";
+import { createRoutedDecisions, createRoutedReads } from "./routed-views.ts";
+import { isNewer, type SharedStore, type StateVersion } from "./shared-store.ts";
+
+/** What the routed store is built on; it closes both stores. */
+export interface RoutedStoreDeps {
+  shared: SharedStore;
+  /** In the same database as the journal. */
+  local: Store;
+  journal: Journal;
+  /** Does the node go on alone for this mailbox now? */
+  isIsland(mailbox: string): boolean;
+  /** Did Redis answer lately? */
+  isReachable(): boolean;
+  /**
+   * The journal could not be written after a shared write that stands. It is copied anew with the next
+   * write; until then a loss of Redis may cause duplicates.
+   */
+  journalFailed(error: unknown): void;
+  /**
+   * Shared state is not newer after our commit than it was before: Redis lost writes while we held the
+   * mailbox. Its holder must give it up and publish.
+   */
+  wentBack(mailbox: string): void;
+}
+
+/** Notes shared writes in the journal; a failure is told and made good, and never fails the write. */
+const createNotes = ({ shared, journal, journalFailed }: RoutedStoreDeps) => {
+  /** Mailboxes with a write that the journal lacks: it must not be told of a later one alone. */
+  const behind = new Set<string>();
+  return async (mailbox: string, note: (version: StateVersion) => Promise<void>): Promise<void> => {
+    try {
+      const version = shared.knownVersion(mailbox);
+      if (behind.has(mailbox) || version === null) await copyState({ shared, journal }, mailbox);
+      else await note(version);
+      behind.delete(mailbox);
+    } catch (error) {
+      behind.add(mailbox);
+      journalFailed(error);
+    }
+  };
+};
+
+type Route = (mailbox: string) => Store;
+
+/** The calls that concern one mailbox and need nothing but the right store. */
+const createByMailbox = (route: Route) =>
+  ({
+    issueFence: (mailbox, wallMs) => route(mailbox).issueFence(mailbox, wallMs),
+    readCursor: (mailbox, folder) => route(mailbox).readCursor(mailbox, folder),
+    readTail: (mailbox, folder) => route(mailbox).readTail(mailbox, folder),
+    beginRun: (mailbox, fence) => route(mailbox).beginRun(mailbox, fence),
+    endRun: (mailbox, fence) => route(mailbox).endRun(mailbox, fence),
+    writeSuspects: (mailbox, fence, suspects) =>
+      route(mailbox).writeSuspects(mailbox, fence, suspects),
+    dueEntries: (query) => route(query.mailbox).dueEntries(query),
+    dueBytes: (query) => route(query.mailbox).dueBytes(query),
+    waitingDestinations: (mailbox) => route(mailbox).waitingDestinations(mailbox),
+    nextDueMs: (mailbox, except) => route(mailbox).nextDueMs(mailbox, except),
+    oldestWaiting: (mailbox, destination) => route(mailbox).oldestWaiting(mailbox, destination),
+    openTodos: (query) => route(query.mailbox).openTodos(query),
+    closeTodos: (mailbox, fence, eventIds) => route(mailbox).closeTodos(mailbox, fence, eventIds),
+    requestRedelivery: (mailbox, uids) => route(mailbox).requestRedelivery(mailbox, uids),
+    readRedeliveries: (mailbox) => route(mailbox).readRedeliveries(mailbox),
+    clearRedeliveries: (mailbox, fence, uids) =>
+      route(mailbox).clearRedeliveries(mailbox, fence, uids),
+  }) satisfies Partial<Store>;
+
+/** Commits and spool updates. */
+const createWrites = (deps: RoutedStoreDeps): Pick<Store, "commit" | "updateSpool"> => {
+  const { shared, local, journal, isIsland, wentBack } = deps;
+  const note = createNotes(deps);
+  return {
+    commit: async (commit) => {
+      const { mailbox } = commit;
+      if (isIsland(mailbox)) return await local.commit(commit);
+      const before = shared.knownVersion(mailbox);
+      const result = await shared.commit(commit);
+      const after = shared.knownVersion(mailbox);
+      if (before !== null && after !== null && !isNewer(after, before)) wentBack(mailbox);
+      await note(mailbox, (version) => journal.record(commit, version));
+      return result;
+    },
+    updateSpool: async (mailbox, fence, updates) => {
+      if (isIsland(mailbox)) return await local.updateSpool(mailbox, fence, updates);
+      await shared.updateSpool(mailbox, fence, updates);
+      const delivered = updates.filter(({ kind }) => kind === "delivered");
+      if (delivered.length === 0) return;
+      await note(mailbox, (version) => journal.close(mailbox, delivered, version));
+    },
+  };
+};
+
+/** The documents: shared, or as this node saw them last. */
+const createDocuments = (deps: RoutedStoreDeps): Pick<Store, "readDocuments" | "writeDocument"> => {
+  const { shared, journal, isReachable, journalFailed } = deps;
+  let copied = "";
+  /** What Redis lost and this node still knows stands again as it was. */
+  const restore = async (): Promise<void> => {
+    const stored = await shared.readDocuments();
+    const known = await journal.documents();
+    for (const name of DOCUMENTS) {
+      const document = known[name];
+      if (stored[name] !== null || document === null) continue;
+      const options = { ifVersion: 0, nowMs: document.updatedMs };
+      await shared.writeDocument(name, document.document, options);
+    }
+  };
+  const read: Store["readDocuments"] = async () => {
+    let documents = await shared.readDocuments();
+    if (DOCUMENTS.some((name) => documents[name] === null)) {
+      await restore();
+      documents = await shared.readDocuments();
+    }
+    const versions = DOCUMENTS.map((name) => documents[name]?.version ?? 0).join(" ");
+    if (versions === copied) return documents;
+    try {
+      await journal.copyDocuments(documents);
+      copied = versions;
+    } catch (error) {
+      journalFailed(error);
+    }
+    return documents;
+  };
+  return {
+    readDocuments: async () => {
+      let failure: RedisError | null = null;
+      try {
+        if (isReachable()) return await read();
+      } catch (error) {
+        if (!(error instanceof RedisError)) throw error;
+        failure = error;
+      }
+      const documents = await journal.documents();
+      if (DOCUMENTS.some((name) => documents[name] !== null)) return documents;
+      if (failure !== null) throw failure;
+      return await read();
+    },
+    writeDocument: (name, document, options) => shared.writeDocument(name, document, options),
+  };
+};
+
+/** What the processes tell of themselves. */
+const createLiving = ({
+  shared,
+  local,
+  isReachable,
+}: RoutedStoreDeps): Pick<Store, "writeNode" | "readNodes" | "nameMailboxes" | "lastNamedMs"> => {
+  const present = (): Store => (isReachable() ? shared : local);
+  return {
+    writeNode: (node, live, wallMs) => present().writeNode(node, live, wallMs),
+    readNodes: () => present().readNodes(),
+    nameMailboxes: async (mailboxes, wallMs) => {
+      // Here as well, so that rows from a time alone are not taken for those of a removed mailbox.
+      await local.nameMailboxes(mailboxes, wallMs);
+      if (isReachable()) await shared.nameMailboxes(mailboxes, wallMs);
+    },
+    lastNamedMs: (mailbox) => present().lastNamedMs(mailbox),
+  };
+};
+
+/**
+ * The store of a node that shares its state. Calls for a mailbox on an island are answered by the node's
+ * own store, all others by the shared one, which may reject with `RedisError`.
+ */
+export const createRoutedStore = (deps: RoutedStoreDeps): Store => {
+  const { shared, local, isIsland, isReachable } = deps;
+  return {
+    ...createByMailbox((mailbox) => (isIsland(mailbox) ? local : shared)),
+    ...createWrites(deps),
+    ...createRoutedReads(deps),
+    ...createRoutedDecisions(deps),
+    ...createDocuments(deps),
+    ...createLiving(deps),
+    // The own store knows the shared key since it met Redis, and answers without it.
+    hmacKey: () => local.hmacKey(),
+    redeliveryMailboxes: async () => {
+      const own = (await local.redeliveryMailboxes()).filter(isIsland);
+      if (!isReachable()) return own;
+      const others = await shared.redeliveryMailboxes();
+      return [...own, ...others.filter((mailbox) => !isIsland(mailbox))].toSorted();
+    },
+    adopt: (mailbox, startFrom) => shared.adopt(mailbox, startFrom),
+    readAdoption: (mailbox) => shared.readAdoption(mailbox),
+    watch: (changed) => {
+      const stops = [local.watch(changed), shared.watch(changed)];
+      return () => {
+        for (const stop of stops) stop();
+      };
+    },
+    close: async () => {
+      await shared.close();
+      await local.close();
+    },
+  };
+};
