@@ -63,7 +63,6 @@ const openRouted = async (
     isReachable: () => failure === null,
     // A command holds no mailbox: its writes need no journal.
     journalFailed: () => undefined,
-    wentBack: () => undefined,
   });
 };
 

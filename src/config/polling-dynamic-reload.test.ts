@@ -8,6 +8,7 @@ import { openRedis } from "../redis/ioredis.adapter.ts";
 import { createRedisStore } from "../store/redis.ts";
 import { DOCUMENTS, type DocumentName } from "../store/store.ts";
 import { loadSettings } from "./load.ts";
+import { NO_DOCUMENTS } from "./documents/judge-documents.ts";
 import { createPollingConfigService } from "./polling-config-service.ts";
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString("base64")}`;
@@ -45,6 +46,7 @@ const createNode = (node: { text?: string; env?: Record<string, string> } = {}) 
     initial: load(),
     documents: {
       read: () => store.readDocuments(),
+      remembered: async () => NO_DOCUMENTS,
       write: (name, document, options) => store.writeDocument(name, document, options),
       readSeed: (name) => redis.get(`r:ss:config:${name}`),
     },

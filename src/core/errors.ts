@@ -51,6 +51,13 @@ export class FencedError extends AppError {
   }
 }
 
+/** The shared state is not what this holder wrote last: Redis lost some of it. Read it anew. */
+export class StateLostError extends AppError {
+  constructor(mailbox: string) {
+    super("store/state-lost", `the shared state of mailbox ${mailbox} is not the one last written`);
+  }
+}
+
 /** An await passed its deadline. */
 export class DeadlineError extends AppError {
   constructor(what: string) {

@@ -105,6 +105,7 @@ const sharedDocuments = ({ store, clustered }: OpenedState): DocumentStore | nul
     ? null
     : {
         read: () => store.readDocuments(),
+        remembered: () => clustered.journal.documents(),
         write: (name, document, options) => store.writeDocument(name, document, options),
         readSeed: (name) => clustered.redis.get(`r:ss:config:${name}`),
       };
@@ -181,7 +182,7 @@ export const startDaemon = async (config: DaemonConfig, ports: Ports): Promise<D
   let loaded = (): LoadedSettings => config.initial;
   const state = await openState(config, ports, {
     ...{ log, metrics },
-    mailboxes: () => loaded().settings.mailboxes.map(({ id }) => id),
+    configured: () => loaded().settings.mailboxes,
   });
   const { store, clustered } = state;
   owned.defer(() => store.close());

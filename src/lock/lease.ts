@@ -50,8 +50,16 @@ export type RefusalReason =
   | "redis_oom"
   | "redis_unsafe";
 
-/** Why a lease ended against our will. `vanished`: somebody deleted the lock, or Redis lost it. */
-export type LossReason = "expired" | "taken_over" | "vanished" | "lock_file_replaced";
+/**
+ * Why a lease ended against our will. `vanished`: somebody deleted the lock, or Redis lost it.
+ * `state_lost`: Redis lost what was written under it.
+ */
+export type LossReason =
+  | "expired"
+  | "taken_over"
+  | "vanished"
+  | "state_lost"
+  | "lock_file_replaced";
 
 /** A holder's sign of life, and since when we see it unchanged. */
 export interface Pulse {

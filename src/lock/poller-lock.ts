@@ -4,7 +4,7 @@
 import type { Log } from "../app-logging/logger.ts";
 import type { Clock } from "../core/clock.ts";
 import { createLease, type Lease } from "./held-lease.ts";
-import { LOCAL_LEASE } from "./lease.ts";
+import { LOCAL_LEASE, type LossReason } from "./lease.ts";
 import { createLeaseDriver, type LeaseDriver, type LeaseView } from "./lease-driver.ts";
 import type { LocalLock, TakeLocalLock } from "./local-lock.ts";
 import { parseLockValue } from "./lock-value.ts";
@@ -70,6 +70,8 @@ export interface PollerLock {
    * not the present one: late news of old work says nothing of the lease taken since.
    */
   overtaken(lease: Lease): Promise<void>;
+  /** As `overtaken`, because shared state lost what was written under it: to be tried for at once. */
+  stateLost(lease: Lease): Promise<void>;
   view(): LeaseView;
 }
 
@@ -348,6 +350,12 @@ export const createPollerLock = (deps: PollerLockDeps): PollerLock => {
     last = mine.catch(() => undefined);
     return mine;
   };
+  const lose = (lease: Lease, reason: LossReason, first = (): unknown => undefined) =>
+    inTurn(async () => {
+      if (memory.tenure?.lease !== lease) return;
+      first();
+      driver.apply({ kind: "renewal_refused", reason });
+    });
   return {
     acquire: () => inTurn(() => tryOnce(memory)),
     rejoin: () =>
@@ -358,11 +366,8 @@ export const createPollerLock = (deps: PollerLockDeps): PollerLock => {
         driver.apply({ kind: "rejoin" });
       }),
     overtaken: (lease) =>
-      inTurn(async () => {
-        if (memory.tenure?.lease !== lease) return;
-        memory.overtakenMs = deps.clock.monoMs();
-        driver.apply({ kind: "renewal_refused", reason: "taken_over" });
-      }),
+      lose(lease, "taken_over", () => (memory.overtakenMs = deps.clock.monoMs())),
+    stateLost: (lease) => lose(lease, "state_lost"),
     release: () =>
       inTurn(async () => {
         driver.apply({ kind: "release" });

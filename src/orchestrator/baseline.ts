@@ -5,7 +5,7 @@ import { createHmac } from "node:crypto";
 import { instantOf } from "../core/calendar.ts";
 import { MailError } from "../core/errors.ts";
 import type { MessageMetadata } from "../core/message.ts";
-import { type StartFrom, startFromOf } from "../core/settings.ts";
+import { type MailboxSettings, type StartFrom, startFromOf } from "../core/settings.ts";
 import { type UidRange, type UidSet, settle, subtract, uidSet, uidSetOf } from "../core/uid-set.ts";
 import type { FolderState } from "../mail/session.ts";
 import type { CursorRecord, TailEntry } from "../store/store.ts";
@@ -24,10 +24,17 @@ const FULL_TAIL = 1000;
 /** Metadata is read in batches of this size. */
 const BATCH = 500;
 
-const accountHash = ({ hmacKey, mailbox }: FolderContext): string =>
-  createHmac("sha256", hmacKey)
-    .update(`${mailbox.imap.host.toLowerCase()}\0${mailbox.imap.user}`)
-    .digest("base64url");
+const hashOfAccount = ({ imap }: MailboxSettings, key: string | Uint8Array): string =>
+  createHmac("sha256", key).update(`${imap.host.toLowerCase()}\0${imap.user}`).digest("base64url");
+
+/** Keyed by the id of the mailbox, so that every node that shares its state comes to the same. */
+const accountHash = ({ mailbox }: FolderContext): string =>
+  hashOfAccount(mailbox, `signalpost account ${mailbox.id}`);
+
+/** Is it the account of this cursor? One that was written before state was shared has the store's key. */
+const isSameAccount = (context: FolderContext, cursor: CursorRecord): boolean =>
+  cursor.accountHash === accountHash(context) ||
+  cursor.accountHash === hashOfAccount(context.mailbox, context.hmacKey);
 
 const isUsable = ({ uidvalidity, uidnext }: FolderState): boolean =>
   uidvalidity !== "0" && uidnext !== null;
@@ -200,7 +207,7 @@ const reset = async (
   const { mailbox, log, lease, memory, metrics, store, clock } = context;
   const { uidvalidity } = folder;
   const below = (folder.uidnext ?? 1) - 1;
-  const sameAccount = old.accountHash === accountHash(context);
+  const sameAccount = isSameAccount(context, old);
   // A new name of the same server must not send everything again; mail of another account matches none.
   const tail = await store.readTail(mailbox.id, mailbox.folder);
   const floorMs = resetFloorMs(tail, old.firstContactMs);
@@ -253,9 +260,12 @@ export const ensureBaseline = async (context: FolderContext): Promise<CursorReco
   if (memory.cursor === null) await firstContact(context, folder);
   else if (
     memory.cursor.uidvalidity !== folder.uidvalidity ||
-    memory.cursor.accountHash !== accountHash(context)
+    !isSameAccount(context, memory.cursor)
   ) {
     await reset(context, memory.cursor, folder);
+  }
+  if (memory.cursor !== null) {
+    memory.cursor = { ...memory.cursor, accountHash: accountHash(context) };
   }
   if (memory.cursor === null) throw new Error("a baseline was set and is missing");
   memory.comparedWith = session;

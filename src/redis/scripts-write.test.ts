@@ -28,14 +28,32 @@ afterAll(async () => {
 
 beforeEach(async () => void (await server.cli("FLUSHALL")));
 
-const write = async (
-  guard: { fence?: string; revision?: string; on?: Redis },
+const SET = ["SET", "some", "1"];
+
+interface Guard {
+  fence?: string;
+  revision?: string;
+  count?: string;
+  slack?: string;
+  on?: Redis;
+}
+
+/** All that the script answers. */
+const writeCounted = async (
+  guard: Guard,
   ...commands: readonly string[][]
-): Promise<RedisReply> => {
-  const { fence = "", revision = "", on = redis } = guard;
+): Promise<readonly RedisReply[]> => {
+  const { fence = "", revision = "", count = "", slack = "", on = redis } = guard;
   const words = commands.flatMap((command) => [String(command.length), ...command]);
-  return await on.script("write", [FENCE, STATE], [fence, revision, ...words]);
+  const head = [fence, revision, count, slack];
+  return (await on.script("write", [FENCE, STATE], [...head, ...words])) as RedisReply[];
 };
+
+/** Its code and the revision or fence with it. */
+const write = async (
+  guard: Guard,
+  ...commands: readonly string[][]
+): Promise<readonly RedisReply[]> => (await writeCounted(guard, ...commands)).slice(0, 2);
 
 const keysOf = async ({ cli }: RedisServer): Promise<string[]> =>
   (await cli("KEYS", "*")).split("\n").filter((key) => key !== "");
@@ -54,7 +72,7 @@ describe("write", { tags: ["redis", "resilience"] }, () => {
 
   test("raises the revision without a command", async () => {
     expect(await write({ fence: "5" })).toEqual([1, "1"]);
-    expect(await server.cli("HGETALL", STATE)).toBe("__fence\n5\n__rev\n1");
+    expect(await server.cli("HGETALL", STATE)).toBe("__fence\n5\n__count\n1\n__rev\n1");
   });
 
   test("refuses a fence below the one that was issued", async () => {
@@ -159,5 +177,32 @@ describe("write", { tags: ["redis", "resilience"] }, () => {
     await expect(writing).rejects.toMatchObject({ failure: "unreachable" });
     expect(await keysOf(own)).toEqual([]);
     await on.close();
+  });
+
+  test("counts the writes under fences, and no others", async () => {
+    expect(await writeCounted({ fence: "5" })).toEqual([1, "1", "1"]);
+    expect(await writeCounted({})).toEqual([1, "2", "1"]);
+    expect(await writeCounted({ fence: "6" })).toEqual([1, "3", "2"]);
+  });
+
+  test("writes nothing when the count is not the expected one", async () => {
+    await writeCounted({ fence: "5" });
+    expect(await writeCounted({ fence: "5", count: "1" }, SET)).toEqual([1, "2", "2"]);
+    expect(await writeCounted({ fence: "5", count: "1" }, ["SET", "other", "1"])).toEqual([
+      -2,
+      "2",
+    ]);
+    expect(await writeCounted({ fence: "5", count: "3" }, ["SET", "other", "1"])).toEqual([
+      -2,
+      "2",
+    ]);
+    expect(await redis.get("other")).toBeNull();
+  });
+
+  test("takes a count that is one higher after a write without an answer, and no more", async () => {
+    await writeCounted({ fence: "5" });
+    await writeCounted({ fence: "5", count: "1" });
+    expect(await writeCounted({ fence: "5", count: "1", slack: "1" })).toEqual([1, "3", "3"]);
+    expect(await writeCounted({ fence: "5", count: "1", slack: "1" })).toEqual([-2, "3"]);
   });
 });

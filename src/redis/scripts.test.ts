@@ -287,7 +287,7 @@ describe("read", { tags: ["redis", "resilience"] }, () => {
     const writing = Promise.all(
       Array.from({ length: 200 }, (_, index) => {
         const commands = ["left", "right"].map((key) => ["SET", key, String(index)]);
-        return other.script("write", [FENCE, STATE], ["", "", ...wordsOf(commands)]);
+        return other.script("write", [FENCE, STATE], ["", "", "", "", ...wordsOf(commands)]);
       }),
     );
     for (let times = 0; times < 200; times += 1) {

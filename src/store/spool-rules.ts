@@ -57,6 +57,8 @@ export const settledAgain = (
   keepPairs(before, receipt, (destination, former) => {
     const present = receipt.pairs[destination];
     if (present === undefined) return inSpool.has(destination);
+    // An operator dropped it while the answer was lost: the same commit again must not bring it back.
+    if (former.kind === "dropped" && former.attempts >= present.attempts) return true;
     return isEnded(former) && former.attempts > present.attempts;
   });
 

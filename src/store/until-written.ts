@@ -3,7 +3,7 @@
 // and for what became of spooled deliveries.
 import type { Log } from "../app-logging/logger.ts";
 import type { Clock } from "../core/clock.ts";
-import { FencedError, errorCode, isAbort } from "../core/errors.ts";
+import { FencedError, StateLostError, errorCode, isAbort } from "../core/errors.ts";
 import type { Random } from "../core/random.ts";
 import { createBackoff } from "../resilience/backoff.ts";
 
@@ -25,10 +25,14 @@ export interface WriteParts {
   abort: AbortSignal;
 }
 
+/** What no further try can change. */
+const isFinal = (error: unknown): boolean =>
+  error instanceof FencedError || error instanceof StateLostError || isAbort(error);
+
 /**
  * The result of `write`, once it succeeds; it is given the number of tries that failed before. Rejects
- * with `LeaseLostError` when the lease is lost, with `FencedError` when a newer fence was issued, and
- * with an `AbortError` when `abort` ends the waiting or the store itself gave the write up.
+ * with `LeaseLostError` when the lease is lost, with `FencedError` when a newer fence was issued, with
+ * `StateLostError` when the store is not as this holder left it, and with an `AbortError` when `abort` ends the waiting or the store itself gave the write up.
  */
 export const untilWritten = async <T>(
   { clock, random, log, mailboxId, lease, writeFailing, abort }: WriteParts,
@@ -42,7 +46,7 @@ export const untilWritten = async <T>(
       writeFailing(false);
       return written;
     } catch (error) {
-      if (error instanceof FencedError || isAbort(error)) throw error;
+      if (isFinal(error)) throw error;
       failures += 1;
       writeFailing(true);
       log("commit.failed", { mailbox: mailboxId, code: errorCode(error), failures });

@@ -59,24 +59,29 @@ export const untilSettled = async (
   );
 };
 
-/** With one mailbox it may move once to a node that comes; then it stays where it was seen so often. */
-const CALM_LOOKS = 40;
-
-/** Starts the nodes of these names; resolves with the one that holds the mailbox, and goes on to. */
+/** Starts the nodes of these names; resolves when one of them holds the mailbox. */
 export const startNodes = async (
   scene: Pick<ClusterScene, "holder" | "node">,
   ...names: readonly string[]
-): Promise<string> => {
+): Promise<void> => {
   for (const name of names) await scene.node(name).start();
-  const calmLooks = names.length > 1 ? CALM_LOOKS : 1;
+  const isHeld = async (): Promise<boolean> => (await scene.holder()) !== null;
+  await until("one of the nodes holds the mailbox", isHeld, PATIENCE_MS);
+};
+
+/** The mailbox may move once to a node that comes; then it stays where it was seen so often. */
+const CALM_LOOKS = 30;
+
+/** The name of the node that holds the mailbox, and goes on to. */
+export const calmHolder = async (scene: Pick<ClusterScene, "holder">): Promise<string> => {
   let holder: string | null = null;
   let looks = 0;
   const isCalm = async (): Promise<boolean> => {
     const now = await scene.holder();
     looks = now !== null && now === holder ? looks + 1 : 1;
     holder = now;
-    return now !== null && looks >= calmLooks;
+    return now !== null && looks >= CALM_LOOKS;
   };
-  await until("one of the nodes holds the mailbox", isCalm, PATIENCE_MS);
+  await until("one of the nodes goes on to hold the mailbox", isCalm, PATIENCE_MS);
   return holder ?? "";
 };

@@ -50,7 +50,8 @@ export interface RedisServer extends AsyncDisposable {
 /** A user of the tests alone, so that a test may change passwords and `cli` still gets in. */
 const TESTER = { username: "tester", password: "tester" };
 
-const freePort = async (): Promise<number> => {
+/** A port of 127.0.0.1 that nobody listens on just now. */
+export const freePort = async (): Promise<number> => {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();

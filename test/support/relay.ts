@@ -35,6 +35,12 @@ interface Hold {
   done: (ended: Promise<void>) => void;
 }
 
+/** Goes on once the door is open. */
+const passing = async (passed: Promise<void>, go: () => void): Promise<void> => {
+  await passed;
+  go();
+};
+
 /** A door that all pieces go through. */
 const createDoor = () => {
   let open = Promise.withResolvers<void>();
@@ -96,7 +102,7 @@ export const startRelay = async (targetPort: number): Promise<Relay> => {
     const passDown = new Transform({
       transform: (chunk: Buffer, _, done) => {
         bytes += chunk.length;
-        void passed().then(() => done(null, chunk));
+        void passing(passed(), () => done(null, chunk));
       },
     });
     upstream.pipe(passDown).pipe(client);

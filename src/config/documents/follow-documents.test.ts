@@ -36,6 +36,7 @@ const createHeldStore = (clock: VirtualClock) => {
       call("read");
       return { ...documents };
     },
+    remembered: async () => NO_DOCUMENTS,
     write: async (name, document, { ifVersion }) => {
       call("write");
       const version = documents[name]?.version ?? 0;

@@ -26,6 +26,8 @@ import { seedDocument } from "./seed-document.ts";
 /** The store, as far as documents go. Any call may reject. */
 export interface DocumentStore {
   read(): Promise<StoredDocuments>;
+  /** What this node knew last, also from before it was started; newer than what a store went back to. */
+  remembered(): Promise<StoredDocuments>;
   /** Writes when the stored version is `ifVersion` (0: none yet). */
   write(
     name: DocumentName,
@@ -63,10 +65,14 @@ const writeOf = (stored: StoredDocument | null): string =>
 const isSame = (a: StoredDocuments, b: StoredDocuments): boolean =>
   DOCUMENTS.every((name) => writeOf(a[name]) === writeOf(b[name]));
 
-/** Does the store show a state from before the one that is in force? Then it lost what came after. */
+/**
+ * Does the store show a state from before the one that is in force? Then it lost what came after. Version 0
+ * is what another program wrote: that is refused, and left where it is.
+ */
 const isOlder = (stored: StoredDocument | null, held: StoredDocument | null): boolean =>
   held !== null &&
-  (stored === null || (stored.version < held.version && stored.updatedMs < held.updatedMs));
+  (stored === null ||
+    (stored.version > 0 && stored.version < held.version && stored.updatedMs < held.updatedMs));
 
 /** Keys of documents that the file gives another value than the one in force, each with the file's. */
 const overruled = (base: LoadedSettings, inForce: LoadedSettings) =>
@@ -94,7 +100,8 @@ const createOutage = ({ clock, log }: Pick<FollowDeps, "clock" | "log">) => {
       sinceMs ??= clock.monoMs();
     },
     worked: (): void => {
-      if (sinceMs !== null) log("config.store_back", { away_ms: clock.monoMs() - sinceMs });
+      if (sinceMs !== null)
+        log("config.store_back", { away_ms: Math.round(clock.monoMs() - sinceMs) });
       sinceMs = null;
     },
   };
@@ -149,6 +156,7 @@ export const followDocuments = (deps: FollowDeps): FollowedDocuments => {
   const seed = createSeeding(deps);
   let stored = NO_DOCUMENTS;
   let held = NO_DOCUMENTS;
+  let isRemembered = false;
   const refusedWrites = new Map<DocumentName, string>();
   let lastFile: LoadedSettings | null = null;
   let lastOverruled: ReturnType<typeof overruled> = [];
@@ -156,6 +164,8 @@ export const followDocuments = (deps: FollowDeps): FollowedDocuments => {
   const read = async (base: LoadedSettings): Promise<StoredDocuments | null> => {
     let found: StoredDocuments | null = null;
     try {
+      if (!isRemembered) held = judgeDocuments(base, await store.remembered()).good;
+      isRemembered = true;
       found = await store.read();
       if (await seed(base, { stored: found, held })) found = await store.read();
       outage.worked();

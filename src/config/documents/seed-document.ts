@@ -114,6 +114,15 @@ const jsonOf = (text: string | null): unknown => {
   }
 };
 
+/** Nothing that a person wrote is nested so deep that it cannot be walked; the rest is no seed. */
+const textsEscaped = (value: unknown): unknown => {
+  try {
+    return escapeTexts(value);
+  } catch {
+    return null;
+  }
+};
+
 /**
  * The first content of a document: `stored`, the JSON of the Python service's own one (null: none), as far
  * as it maps, over the file of `base`. Null when a variable settles all of it. Of `webhook_config` nothing
@@ -125,7 +134,7 @@ export const seedDocument = (
   base: LoadedSettings,
 ): unknown => {
   const own = base.documents[name];
-  const raw = escapeTexts(jsonOf(stored));
+  const raw = textsEscaped(jsonOf(stored));
   const accepts = acceptsOver(base);
   if (name === "polling_config" && isTree(own) && isTree(raw))
     return { ...own, ...pollingFrom(raw, Object.keys(own), accepts) };

@@ -2,11 +2,9 @@
 // journal, and the steps by which it enters shared state. Made by join-cluster.ts; null on one host alone.
 import type { LeaseConstants } from "../../lock/lease.ts";
 import type { Redis } from "../../redis/redis.ts";
+import type { Acquaintance, WatchedFolder } from "../../store/shared/meet-redis.ts";
 import type { Journal } from "../../store/shared/journal.ts";
 import type { ClusterWatch } from "./watch-cluster.ts";
-
-/** Is a mailbox without a cursor new, or was its state lost? */
-export type Decision = "known" | "first_contact" | "needs_decision";
 
 /** The cluster as the mailboxes of this node use it. */
 export interface Clustered {
@@ -20,15 +18,13 @@ export interface Clustered {
   lease: LeaseConstants;
   /** Mailboxes whose state is kept here alone while Redis is away. */
   islands: Set<string>;
-  /** Mailboxes of which Redis lost writes under our lease: their holder must enter anew. */
-  wentBack: Set<string>;
   /**
    * Before the first read of shared state under a new lease: brings it up to what this node knows, the
    * deliveries of a time alone among it. Rejects as the stores do.
    */
   enter(mailbox: string): Promise<void>;
   /** Asked for a mailbox that has no cursor anywhere. */
-  decide(mailbox: string): Promise<Decision>;
+  decide(watched: WatchedFolder): Promise<Acquaintance>;
   /** Did this node see another host at this Redis lately? */
   isOtherHostKnown(): Promise<boolean>;
 }

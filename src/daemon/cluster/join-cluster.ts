@@ -8,7 +8,7 @@ import { redisIdOf } from "../../redis/keys.ts";
 import { RedisError } from "../../redis/redis.ts";
 import { createRedisStore } from "../../store/redis.ts";
 import { isOtherHostKnown, markOtherHost, markOwnHost } from "../../store/shared/host-facts.ts";
-import { meetRedis } from "../../store/shared/meet-redis.ts";
+import { type WatchedFolder, meetRedis } from "../../store/shared/meet-redis.ts";
 import { type PublishDeps, publishMailbox } from "../../store/shared/publish.ts";
 import { createRoutedStore } from "../../store/shared/routed-store.ts";
 import type { SharedStore } from "../../store/shared/shared-store.ts";
@@ -39,8 +39,8 @@ export interface JoinDeps {
   node: string;
   host: string;
   timing: Timing;
-  /** Ids of the mailboxes this node is configured for, now. */
-  mailboxes(): readonly string[];
+  /** What this node is configured for, now. */
+  configured(): readonly WatchedFolder[];
 }
 
 /** A node among others. */
@@ -67,11 +67,11 @@ const checkServer = async (shared: SharedStore, { lineOf }: LoadedSettings): Pro
 
 /** Meeting, entering and deciding, over this node's stores. */
 const createEntrance = (
-  { ports, own, redisUrl }: JoinDeps,
+  { ports, own, redisUrl, configured }: JoinDeps,
   publishing: PublishDeps,
 ): Pick<Clustered, "enter" | "decide" | "isOtherHostKnown"> & {
   meet(): Promise<void>;
-  leveled(mailboxes: readonly string[]): Promise<void>;
+  leveled(): Promise<void>;
 } => {
   const redisId = redisIdOf(redisUrl);
   const { journal, shared } = publishing;
@@ -79,8 +79,8 @@ const createEntrance = (
   const meeting = () => meetRedis({ shared, journal, local: own.store, random, redisId });
   return {
     meet: async () => void (await meeting()),
-    leveled: async (mailboxes) => void (await (await meeting()).settleMarker(mailboxes)),
-    decide: async (mailbox) => (await meeting()).decide(mailbox),
+    leveled: async () => void (await (await meeting()).settleMarker(configured())),
+    decide: async (watched) => (await meeting()).decide(watched),
     enter: async (mailbox) => {
       await meeting();
       await publishMailbox(publishing, mailbox);
@@ -95,7 +95,8 @@ const createEntrance = (
  * server that does not answer is waited for later.
  */
 export const joinCluster = async (deps: JoinDeps): Promise<Joined> => {
-  const { ports, log, metrics, initial, own, node, host, timing, mailboxes, redisUrl: url } = deps;
+  const { ports, log, metrics, initial, own, node, host, timing, configured, redisUrl: url } = deps;
+  const mailboxes = (): readonly string[] => configured().map(({ id }) => id);
   const { clock, random, openRedis } = ports;
   const { lock, spoolKeys } = initial.settings;
   const { journal, rows } = own;
@@ -120,7 +121,6 @@ export const joinCluster = async (deps: JoinDeps): Promise<Joined> => {
     log("redis.journal_failed", { code: errorCode(error) });
   };
   const islands = new Set<string>();
-  const wentBack = new Set<string>();
   const watch = startClusterWatch({
     ...{ clock, random, log, metrics, redis, node, host, mailboxes },
     ...{ lockKey: lock.key, constants: timing.cluster, leaseMs: timing.lease.leaseMs },
@@ -141,10 +141,9 @@ export const joinCluster = async (deps: JoinDeps): Promise<Joined> => {
       ...{ shared, local: own.store, journal, isIsland },
       isReachable: () => watch.redis().kind !== "failing",
       journalFailed: tellOnce,
-      wentBack: (mailbox) => void wentBack.add(mailbox),
     }),
     clustered: {
-      ...{ redis, watch, journal, lock, islands, wentBack, lease: timing.lease },
+      ...{ redis, watch, journal, lock, islands, lease: timing.lease },
       redisId: redisIdOf(url),
       ...entrance,
     },

@@ -14,14 +14,14 @@ import type { ClusterWatch } from "./watch-cluster.ts";
 export interface KeepJournalDeps extends PublishDeps {
   clock: Clock;
   log: Log;
-  watch: ClusterWatch;
+  watch: Pick<ClusterWatch, "nextLook" | "redis" | "stateVersion">;
   copyEveryMs: number;
   mailboxes(): readonly string[];
   isIsland(mailbox: string): boolean;
   /** The first thing to do at a Redis: see meet-redis.ts. */
   meet(): Promise<void>;
   /** All mailboxes that could be looked at are level. */
-  leveled(mailboxes: readonly string[]): Promise<void>;
+  leveled(): Promise<void>;
   stop: AbortSignal;
 }
 
@@ -86,11 +86,11 @@ export const keepJournal = async (deps: KeepJournalDeps): Promise<void> => {
     const present = await presentRedis(deps);
     if (present !== lastRedis) for (const mailbox of mailboxes) unpublished.add(mailbox);
     lastRedis = present;
-    const lost = mailboxes.filter(isLost);
-    const wanting = mailboxes.filter((one) => unpublished.has(one) || lost.includes(one));
+    const lost = new Set(mailboxes.filter(isLost));
+    const wanting = mailboxes.filter((one) => unpublished.has(one) || lost.has(one));
     if (isDue || wanting.length > 0) await deps.meet();
     await forEach(wanting, async (mailbox) => {
-      if (lost.includes(mailbox)) log("redis.state_lost", { mailbox });
+      if (lost.has(mailbox)) log("redis.state_lost", { mailbox });
       await publishMailbox(deps, mailbox);
       unpublished.delete(mailbox);
     });
@@ -101,7 +101,7 @@ export const keepJournal = async (deps: KeepJournalDeps): Promise<void> => {
       // Deliveries of a time alone, of mailboxes that another node holds now.
       const rows = (await local.mailboxesWithRows()).filter((one) => !deps.isIsland(one));
       await forEach(rows, (mailbox) => publishMailbox(deps, mailbox));
-      await deps.leveled(mailboxes);
+      await deps.leveled();
       copiedMs = clock.monoMs();
     }
     before = new Map();

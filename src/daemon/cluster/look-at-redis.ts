@@ -100,7 +100,7 @@ export const lookAtRedis = async (redis: Redis, request: LookRequest): Promise<L
 
 const writeMembers = async (redis: Redis, commands: readonly string[][]): Promise<void> => {
   const keys = [MEMBERS_STATE_KEY, MEMBERS_STATE_KEY];
-  await redis.script("write", keys, ["", "", ...commands.flat()]);
+  await redis.script("write", keys, ["", "", "", "", ...commands.flat()]);
 };
 
 /** Writes this node's row, and deletes those of `abandoned` nodes. Rejects with `RedisError`. */

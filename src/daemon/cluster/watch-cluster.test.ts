@@ -60,7 +60,7 @@ const createKeyspace = () => {
       const failure = trouble.all ?? (name === "write" ? trouble.writes : null);
       if (failure !== null) throw new RedisError(failure);
       if (name === "read") return runAll(args);
-      runAll(args.slice(2));
+      runAll(args.slice(4));
       return [1, "1"];
     },
     get: async (key) => texts.get(key) ?? null,

@@ -175,7 +175,7 @@ const isUndecided = async ({ parts, mailbox, memory }: Workplace): Promise<boole
   if (clustered === null || memory.cursor !== null) return false;
   memory.cursor = await store.readCursor(mailbox.id, mailbox.folder);
   if (memory.cursor !== null || clustered.islands.has(mailbox.id)) return false;
-  const decision = await clustered.decide(mailbox.id);
+  const decision = await clustered.decide(mailbox);
   if (decision === "needs_decision" && !memory.askedDecision) {
     memory.askedDecision = true;
     log("mailbox.needs_decision", { mailbox: mailbox.id });

@@ -1,6 +1,6 @@
 // The time a mailbox is ours: from taking its lease, through work that must end with it, to handing it
 // back. What earlier holders left in the store is read at its beginning. Used by the mailbox's runner.
-import { FencedError, LeaseLostError, errorCode } from "../../core/errors.ts";
+import { FencedError, LeaseLostError, StateLostError, errorCode } from "../../core/errors.ts";
 import { type Random, fraction } from "../../core/random.ts";
 import type { MailboxSettings } from "../../core/settings.ts";
 import { LOCAL_LEASE } from "../../lock/lease.ts";
@@ -10,7 +10,6 @@ import type { LeaseAnswer, PollerLock } from "../../lock/poller-lock.ts";
 import type { Refusal } from "../../lock/shared-part.ts";
 import { type FolderMemory, createFolderMemory } from "../../orchestrator/folder-context.ts";
 import type { LockAnswer, LockWord } from "../../poller/background-email-poller-loop.ts";
-import type { Clustered } from "../cluster/clustered.ts";
 import { type LockParts, createMailboxLock } from "./mailbox-lock.ts";
 
 /** What a tenure works with. */
@@ -85,15 +84,15 @@ const unlessLost = async <T>(
       await lock.overtaken(lease);
       throw new LeaseLostError("a newer fence was issued");
     }
+    if (error instanceof StateLostError) {
+      await lock.stateLost(lease);
+      throw new LeaseLostError("the shared state lost what was written under it");
+    }
     // Whatever it says: it failed because the loss took connection and signals away.
     if (lease.signal.aborted) throw new LeaseLostError("it went while work was under way");
     throw error;
   }
 };
-
-/** Another node is to have the mailbox, or Redis lost what was written under this lease. */
-const mustLeave = ({ watch, wentBack }: Clustered, mailbox: string): boolean =>
-  wentBack.delete(mailbox) || watch.mustGiveBack(mailbox);
 
 /** Marks a clean stop. */
 const signOff = async (
@@ -211,8 +210,8 @@ export const createTenure = (
     during: holding.during,
     handBack: giveBack,
     take: async () => {
-      const isHolding = holding.lease() !== null;
-      if (isHolding && clustered !== null && mustLeave(clustered, mailbox.id)) await giveBack();
+      const isOthers = clustered?.watch.mustGiveBack(mailbox.id) === true;
+      if (isOthers && holding.lease() !== null) await giveBack();
       const answer = await acquire();
       metrics.leaseState(mailbox.id, lock.view().state);
       if (answer.kind === "delayed") return { kind: "delayed", waitMs: waitMs() };

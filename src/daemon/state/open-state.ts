@@ -5,6 +5,7 @@ import type { Metrics } from "../../app-logging/metrics.ts";
 import type { LoadedSettings } from "../../config/load.ts";
 import { ConfigError } from "../../core/errors.ts";
 import { mustRefuseWithoutRedis } from "../../store/shared/host-facts.ts";
+import type { WatchedFolder } from "../../store/shared/meet-redis.ts";
 import type { Store } from "../../store/store.ts";
 import type { DaemonConfig } from "../build.ts";
 import type { Clustered } from "../cluster/clustered.ts";
@@ -36,7 +37,7 @@ const refuseAfterRedis = async (own: OwnStore, { lineOf }: LoadedSettings): Prom
 export const openState = async (
   config: DaemonConfig,
   ports: Ports,
-  made: { log: Log; metrics: Metrics; mailboxes: () => readonly string[] },
+  made: { log: Log; metrics: Metrics; configured: () => readonly WatchedFolder[] },
 ): Promise<OpenedState> => {
   const { initial, node, host, timing } = config;
   const { redisUrl, lock } = initial.settings;

@@ -1,14 +1,22 @@
 -- Carries out writing commands under a fence and an expected revision, or none of them. Every write of a
--- state record raises its revision, so that what was read with it still holds when it is written.
+-- state record raises its revision, so that what was read with it still holds when it is written. Writes
+-- under a fence are counted apart: by that count their holder sees that Redis lost some of them, or that
+-- somebody else set the state right, before it writes over what it no longer knows.
 --
--- KEYS fence state   ARGV fence revision, then for each command: the number of its words (at most
---                    7000), its words; the second word is a key
--- fence '': a write that needs no lease      revision '': whatever it is
--- {1, revision}: written   {0, revision}: it was changed meanwhile   {-1, fence}: a newer fence is out
+-- KEYS fence state   ARGV fence revision count slack, then for each command: the number of its words (at
+--                    most 7000), its words; the second word is a key
+-- fence '': a write that needs no lease      revision, count '': whatever it is
+-- slack 1: the count may be one higher, because a write had no answer
+-- {1, revision, count}: written   {0, revision}: it was changed meanwhile   {-1, fence}: a newer fence is
+-- out   {-2, count}: the state is not the one that this holder wrote last
 local number = function(text) return tonumber(text or 0) or 0 end
 if ARGV[1] ~= '' then
   local newest = math.max(number(redis.call('GET', KEYS[1])), number(redis.call('HGET', KEYS[2], '__fence')))
   if number(ARGV[1]) < newest then return {-1, string.format('%.0f', newest)} end
+end
+local count = number(redis.call('HGET', KEYS[2], '__count'))
+if ARGV[3] ~= '' and count ~= number(ARGV[3]) and count ~= number(ARGV[3]) + number(ARGV[4]) then
+  return {-2, string.format('%.0f', count)}
 end
 local revision = redis.call('HGET', KEYS[2], '__rev') or '0'
 if ARGV[2] ~= '' and ARGV[2] ~= revision then return {0, revision} end
@@ -18,7 +26,7 @@ if ARGV[2] ~= '' and ARGV[2] ~= revision then return {0, revision} end
 -- command alone. So over maxmemory a write that begins with DEL, HDEL or ZREM is carried out, whole, and
 -- any other is refused, whole. Redis before 7 has no acl_check_cmd.
 local kinds = {H = 'hash', Z = 'zset', SADD = 'set', SREM = 'set', INCR = 'string', INCRBY = 'string'}
-local at = 3
+local at = 5
 while at <= #ARGV do
   local name, key = string.upper(ARGV[at + 1]), ARGV[at + 2]
   local wanted = kinds[name] or kinds[string.sub(name, 1, 1)]
@@ -32,12 +40,15 @@ while at <= #ARGV do
   at = at + ARGV[at] + 1
 end
 
-at = 3
+at = 5
 while at <= #ARGV do
-  local count = tonumber(ARGV[at])
-  redis.call(unpack(ARGV, at + 1, at + count))
-  at = at + count + 1
+  local words = tonumber(ARGV[at])
+  redis.call(unpack(ARGV, at + 1, at + words))
+  at = at + words + 1
 end
-if ARGV[1] ~= '' then redis.call('HSET', KEYS[2], '__fence', ARGV[1]) end
+if ARGV[1] ~= '' then
+  redis.call('HSET', KEYS[2], '__fence', ARGV[1])
+  count = redis.call('HINCRBY', KEYS[2], '__count', 1)
+end
 local raised = redis.call('HINCRBY', KEYS[2], '__rev', 1)
-return {1, string.format('%.0f', raised)}
+return {1, string.format('%.0f', raised), string.format('%.0f', count)}

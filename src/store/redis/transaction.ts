@@ -1,7 +1,7 @@
 // Transactions on Redis: what is to be written is worked out here from what was read, and written only
 // when nothing was changed in between and no newer fence is out. The writes of one scope are worked out
 // one after another in this process, so that only other processes ever get in between.
-import { AppError, FencedError } from "../../core/errors.ts";
+import { AppError, FencedError, StateLostError } from "../../core/errors.ts";
 import { sharedKey } from "../../redis/keys.ts";
 import type { Redis, RedisReply } from "../../redis/redis.ts";
 import type { StateVersion } from "../shared/shared-store.ts";
@@ -25,7 +25,10 @@ export const CHANGES_KEY = sharedKey("changes");
 export interface Scope {
   mailbox: string | null;
   fence: string;
-  /** A hash whose `__rev` counts the writes; in that of a mailbox `__fence` is the newest that wrote. */
+  /**
+   * A hash whose `__rev` counts the writes; in that of a mailbox `__fence` is the newest that wrote, and
+   * `__count` counts the writes under fences.
+   */
   state: string;
 }
 
@@ -45,8 +48,8 @@ export interface Transaction {
  * Runs a plan, again whenever another process was faster. Without a fence a plan that writes nothing
  * only reads; with one even that is written, as a proof that Redis takes writes. The plan may be run
  * many times and its writes may have been made before, by a try whose answer was lost: it must be right
- * all the same. Rejects with `FencedError`, `RedisError`, and an AppError `store/contended` when others
- * never stop writing.
+ * all the same. Rejects with `FencedError`, with `StateLostError` when the state is not the one that the
+ * same fence wrote last, `RedisError`, and an AppError `store/contended` when others never stop writing.
  */
 export type Transact = <T>(
   scope: Scope,
@@ -58,6 +61,8 @@ export type Transact = <T>(
 export interface Transactions {
   transact: Transact;
   knownVersion(mailbox: string): StateVersion | null;
+  /** How often another process was seen to have written in between. */
+  foreignWrites(mailbox: string): number;
   /** A version that was read outside of a transaction. */
   note(mailbox: string, version: StateVersion | null): void;
 }
@@ -129,10 +134,56 @@ const createAttempt = (redis: Redis, scope: Scope, fence: number | null): Attemp
   };
 };
 
+/** What each holder in this process wrote last, by the count of writes under fences. */
+const createCounts = () => {
+  const counts = new Map<string, { fence: number; count: number; isCertain: boolean }>();
+  return {
+    /** The words of write.lua that tell which count is expected. */
+    expected: (mailbox: string, fence: number): readonly [string, string] => {
+      const last = counts.get(mailbox);
+      // The first write of a lease: whatever is there, its holder reads it after this.
+      if (last?.fence !== fence) return ["", ""];
+      return [String(last.count), last.isCertain ? "0" : "1"];
+    },
+    answered: (mailbox: string, fence: number, count: number): void =>
+      void counts.set(mailbox, { fence, count, isCertain: true }),
+    unanswered: (mailbox: string, fence: number): void => {
+      const last = counts.get(mailbox);
+      if (last?.fence === fence) last.isCertain = false;
+    },
+  };
+};
+
 /** Transactions over one connection. */
 export const createTransactions = (redis: Redis): Transactions => {
   const known = new Map<string, StateVersion | null>();
+  const counts = createCounts();
+  const foreign = new Map<string, number>();
   const inTurn = createQueues();
+
+  /** The revision that was written; null: the state was changed meanwhile. */
+  const send = async (
+    scope: Scope,
+    fence: number | null,
+    [revision, commands]: readonly [string, readonly Command[]],
+  ): Promise<number | null> => {
+    const { mailbox } = scope;
+    const isHolder = mailbox !== null && fence !== null;
+    const expected = isHolder ? counts.expected(mailbox, fence) : ["", ""];
+    const head = [fence === null ? "" : String(fence), revision, ...expected];
+    const args = [...head, ...encode(commands)];
+    const sending = redis.script("write", [scope.fence, scope.state], args);
+    const reply = await sending.catch((error: unknown) => {
+      if (isHolder) counts.unanswered(mailbox, fence);
+      throw error;
+    });
+    const [code, written, count] = listOf(reply);
+    if (code === -1) throw new FencedError(mailbox ?? "");
+    if (code === -2) throw new StateLostError(mailbox ?? "");
+    if (code !== 1) return null;
+    if (isHolder) counts.answered(mailbox, fence, Number(count));
+    return Number(written);
+  };
 
   const write = async (scope: Scope, fence: number | null, attempt: Attempt): Promise<boolean> => {
     const { writes } = attempt.transaction;
@@ -143,20 +194,22 @@ export const createTransactions = (redis: Redis): Transactions => {
     const mark: readonly Command[] =
       scope.mailbox === null ? [] : [["SADD", MAILBOXES_KEY, scope.mailbox]];
     const commands = writes.frees() ? [...own, ...mark] : [...mark, ...own];
-    const head = [fence === null ? "" : String(fence), attempt.revision()];
-    const args = [...head, ...encode(commands)];
-    const [code, answer] = listOf(await redis.script("write", [scope.fence, scope.state], args));
-    if (code === -1) throw new FencedError(scope.mailbox ?? "");
-    if (code !== 1) return false;
+    const written = await send(scope, fence, [attempt.revision(), commands]);
+    if (written === null) return false;
+    const { mailbox } = scope;
     const newest = attempt.fenceAfter();
-    if (scope.mailbox !== null && newest !== null) {
-      known.set(scope.mailbox, { fence: newest, revision: Number(answer) });
+    if (mailbox !== null && newest !== null) {
+      const revision = written;
+      const isNext = revision === (known.get(mailbox)?.revision ?? 0) + 1;
+      if (!isNext) foreign.set(mailbox, (foreign.get(mailbox) ?? 0) + 1);
+      known.set(mailbox, { fence: newest, revision });
     }
     return true;
   };
 
   return {
     knownVersion: (mailbox) => known.get(mailbox) ?? null,
+    foreignWrites: (mailbox) => foreign.get(mailbox) ?? 0,
     note: (mailbox, version) => void known.set(mailbox, version),
     transact: (scope, fence, plan) =>
       inTurn(scope.state, async () => {

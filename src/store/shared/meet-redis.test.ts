@@ -18,12 +18,14 @@ beforeEach(async () => void (await server.cli("FLUSHALL")));
 const meet = ({ shared, journal, own, random }: TestNode, redisId = "r1"): Promise<MetRedis> =>
   meetRedis({ shared, journal, local: own, random, redisId });
 
+const at = (id: string, folder = "INBOX") => ({ id, folder });
+
 /** A node that holds mailbox `m` and has settled the marker. */
 const settleIn = async (node: TestNode): Promise<MetRedis> => {
   const met = await meet(node);
   const fence = await node.store.issueFence("m", NOW);
   await node.store.commit({ ...settledUpTo(1), fence });
-  expect(await met.settleMarker(["m"])).toBe(true);
+  expect(await met.settleMarker([at("m")])).toBe(true);
   return met;
 };
 
@@ -51,34 +53,34 @@ describe("the key of the hashes", TAGS, () => {
 describe("a mailbox without a cursor", TAGS, () => {
   test("is new in a directory that never used this Redis", async () => {
     await using node = await openNode(server.url);
-    expect(await (await meet(node)).decide("m")).toBe("first_contact");
+    expect(await (await meet(node)).decide(at("m"))).toBe("first_contact");
   });
 
   test("is new when the process ended before its first contact was written", async () => {
     await using node = await openNode(server.url);
     await meet(node);
     const again = await meet(node);
-    expect(await again.settleMarker(["m"])).toBe(false);
-    expect(await again.decide("m")).toBe("first_contact");
+    expect(await again.settleMarker([at("m")])).toBe(false);
+    expect(await again.decide(at("m"))).toBe("first_contact");
   });
 
   test("is new when Redis still has what it had", async () => {
     await using node = await openNode(server.url);
     const met = await settleIn(node);
-    expect(await met.decide("added")).toBe("first_contact");
-    expect(await met.decide("m")).toBe("known");
+    expect(await met.decide(at("added"))).toBe("first_contact");
+    expect(await met.decide(at("m"))).toBe("known");
   });
 
   test("is for an operator to decide when Redis lost its state, until it is adopted", async () => {
     await using node = await openNode(server.url);
     const met = await settleIn(node);
     await server.cli("FLUSHALL");
-    expect(await met.decide("added")).toBe("needs_decision");
+    expect(await met.decide(at("added"))).toBe("needs_decision");
     await node.store.adopt("added", "beginning");
-    expect(await met.decide("added")).toBe("first_contact");
+    expect(await met.decide(at("added"))).toBe("first_contact");
     const fence = await node.store.issueFence("added", NOW);
     await node.store.commit({ mailbox: "added", fence, cursor: cursorOf({ mailbox: "added" }) });
-    expect(await met.decide("added")).toBe("known");
+    expect(await met.decide(at("added"))).toBe("known");
     expect(await node.store.readAdoption("added")).toBeNull();
   });
 
@@ -89,10 +91,18 @@ describe("a mailbox without a cursor", TAGS, () => {
     await server.cli("FLUSHALL");
     await settleIn(other);
     await publishMailbox(publisherOf(node), "m");
-    expect(await met.settleMarker(["m", "added"])).toBe(false);
-    expect(await met.decide("added")).toBe("needs_decision");
-    expect(await met.settleMarker(["m"])).toBe(true);
-    expect(await met.decide("added")).toBe("first_contact");
+    expect(await met.settleMarker([at("m"), at("added")])).toBe(false);
+    expect(await met.decide(at("added"))).toBe("needs_decision");
+    expect(await met.settleMarker([at("m")])).toBe(true);
+    expect(await met.decide(at("added"))).toBe("first_contact");
+  });
+
+  test("is for an operator to decide when Redis was lost and the folder is another one", async () => {
+    await using node = await openNode(server.url);
+    const met = await settleIn(node);
+    await server.cli("FLUSHALL");
+    await publishMailbox(publisherOf(node), "m");
+    expect(await met.decide(at("m", "Sales"))).toBe("needs_decision");
   });
 
   test("is known after this node published it", async () => {
@@ -100,8 +110,8 @@ describe("a mailbox without a cursor", TAGS, () => {
     const met = await settleIn(node);
     await server.cli("FLUSHALL");
     await publishMailbox(publisherOf(node), "m");
-    expect(await met.decide("m")).toBe("known");
-    expect(await met.settleMarker(["m"])).toBe(true);
+    expect(await met.decide(at("m"))).toBe("known");
+    expect(await met.settleMarker([at("m")])).toBe(true);
     expect(await node.shared.readMarker()).toBe((await node.journal.facts()).marker);
   });
 
@@ -109,7 +119,7 @@ describe("a mailbox without a cursor", TAGS, () => {
     await using node = await openNode(server.url);
     await settleIn(node);
     await server.cli("FLUSHALL");
-    expect(await (await meet(node, "r2")).decide("added")).toBe("first_contact");
+    expect(await (await meet(node, "r2")).decide(at("added"))).toBe("first_contact");
   });
 });
 
@@ -119,7 +129,7 @@ describe("the marker", TAGS, () => {
     await using second = await openNode(server.url, 2);
     await settleIn(first);
     const marker = await first.shared.readMarker();
-    await (await meet(second)).settleMarker(["m"]);
+    await (await meet(second)).settleMarker([at("m")]);
     expect(await second.shared.readMarker()).toBe(marker);
     expect((await second.journal.facts()).marker).toBe(marker);
   });
@@ -129,7 +139,7 @@ describe("the marker", TAGS, () => {
     const met = await meet(node);
     const fence = await node.store.issueFence("m", NOW);
     await node.store.commit({ ...settledUpTo(1), fence });
-    expect(await met.settleMarker(["m", "broken"])).toBe(false);
+    expect(await met.settleMarker([at("m"), at("broken")])).toBe(false);
     expect(await node.shared.readMarker()).toBeNull();
     expect((await node.journal.facts()).redisId).toBe("r1");
   });

@@ -40,7 +40,6 @@ export interface TestNode extends AsyncDisposable {
   alone: Set<string>;
   isReachable: boolean;
   failures: unknown[];
-  wentBack: string[];
 }
 
 const connect = async (url: string): Promise<Redis> => {
@@ -67,7 +66,7 @@ export const openNode = async (url: string, seed = 1): Promise<TestNode> => {
     journal: createSqliteJournal(database),
     shared: createRedisStore({ redis, clock, random, spoolKeys: [], lockKey: "poller" }),
     store: createSqliteStore(deps),
-    ...{ alone: new Set(), isReachable: true, failures: [], wentBack: [] },
+    ...{ alone: new Set(), isReachable: true, failures: [] },
     [Symbol.asyncDispose]: async () => {
       await node.store.close();
     },
@@ -77,7 +76,6 @@ export const openNode = async (url: string, seed = 1): Promise<TestNode> => {
     isIsland: (mailbox) => node.alone.has(mailbox),
     isReachable: () => node.isReachable,
     journalFailed: (error) => void node.failures.push(error),
-    wentBack: (mailbox) => void node.wentBack.push(mailbox),
   });
   return node;
 };

@@ -97,26 +97,31 @@ const mergeState = (
   entry: JournalEntry,
   state: SharedState,
   moved: ReadonlySet<string>,
-): Pick<Publication, "version" | "cursors" | "closed"> | null => {
+): {
+  part: Pick<Publication, "version" | "cursors" | "closed">;
+  lost: readonly OpenPair[];
+} | null => {
   const theirs = state.version;
   const isOursNewer = theirs === null || isNewer(entry.version, theirs);
   const there = new Set([...state.open.map(pairKey), ...moved]);
   const lost = entry.open.filter((pair) => !there.has(pairKey(pair)));
   const cursors = mergeCursors(entry, state, { isOursNewer, lost });
   if (!isOursNewer) {
-    return cursors.length === 0 ? null : { version: theirs, cursors, closed: [] };
+    const part = { version: theirs, cursors, closed: [] };
+    return cursors.length === 0 ? null : { part, lost };
   }
   const remembered = new Set([...entry.open.map(pairKey), ...moved]);
   const isDone = (pair: OpenPair): boolean =>
     entry.cursors.some((cursor) => isUnder(cursor, pair) && isSettled(cursor, pair.uid));
   const { fence, revision } = entry.version;
-  return {
+  const part = {
     // Above both, so that everybody takes the merged state for the newest.
     version: { fence, revision: revision + 1 },
     cursors,
     // Delivered since this state was saved.
     closed: state.open.filter((pair) => !remembered.has(pairKey(pair)) && isDone(pair)),
   };
+  return { part, lost };
 };
 
 /** Moves what the own store holds, portion by portion; null: shared state was changed meanwhile. */
@@ -138,12 +143,16 @@ const moveLocalRows = async (
 
 const writeTail = async (
   { shared, journal }: PublishDeps,
-  mailbox: string,
+  { mailbox, lost }: { mailbox: string; lost: readonly OpenPair[] },
   write: WritePart,
 ): Promise<boolean> => {
+  const lostIds = new Set(lost.map((pair) => pair.eventId));
   const nameOf = (folder: string, entry: { uidvalidity: string; uid: number; hash: string }) =>
     [folder, entry.uidvalidity, entry.uid, entry.hash].join("\0");
-  const entries = await journal.readTail(mailbox);
+  // A message that is to be read again must not be taken for a known one after a renumbering.
+  const entries = (await journal.readTail(mailbox)).filter(
+    ({ folder, uidvalidity, uid }) => !lostIds.has(eventId({ mailbox, folder, uidvalidity, uid })),
+  );
   const there = new Set<string>();
   for (const folder of new Set(entries.map((entry) => entry.folder))) {
     for (const entry of await shared.readTail(mailbox, folder)) there.add(nameOf(folder, entry));
@@ -166,7 +175,8 @@ const tryPublish = async (deps: PublishDeps, mailbox: string): Promise<boolean> 
   if (moved === null) return false;
   const merged = entry === null ? null : mergeState(entry, state, moved);
   if (merged === null) return true;
-  return (await writeTail(deps, mailbox, write)) && (await write(merged));
+  const { part, lost } = merged;
+  return (await writeTail(deps, { mailbox, lost }, write)) && (await write(part));
 };
 
 const passOnRedeliveries = async (

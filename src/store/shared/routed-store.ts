@@ -2,11 +2,11 @@
 // goes on alone for that mailbox (an island), to its own; what is written to the shared one is noted in the
 // journal. Built by daemon/ and by the commands when a Redis is configured.
 import { RedisError } from "../../redis/redis.ts";
-import { DOCUMENTS, type Store } from "../store.ts";
+import { DOCUMENTS, type DocumentName, type Store, type StoredDocument } from "../store.ts";
 import { copyState } from "./copy-state.ts";
 import type { Journal } from "./journal.ts";
 import { createRoutedDecisions, createRoutedReads } from "./routed-views.ts";
-import { isNewer, type SharedStore, type StateVersion } from "./shared-store.ts";
+import { type SharedStore, type StateVersion } from "./shared-store.ts";
 
 /** What the routed store is built on; it closes both stores. */
 export interface RoutedStoreDeps {
@@ -23,23 +23,24 @@ export interface RoutedStoreDeps {
    * write; until then a loss of Redis may cause duplicates.
    */
   journalFailed(error: unknown): void;
-  /**
-   * Shared state is not newer after our commit than it was before: Redis lost writes while we held the
-   * mailbox. Its holder must give it up and publish.
-   */
-  wentBack(mailbox: string): void;
 }
 
 /** Notes shared writes in the journal; a failure is told and made good, and never fails the write. */
 const createNotes = ({ shared, journal, journalFailed }: RoutedStoreDeps) => {
   /** Mailboxes with a write that the journal lacks: it must not be told of a later one alone. */
   const behind = new Set<string>();
+  /** Writes of others, such as an operator's, that the journal has been told of. */
+  const foreign = new Map<string, number>();
   return async (mailbox: string, note: (version: StateVersion) => Promise<void>): Promise<void> => {
     try {
       const version = shared.knownVersion(mailbox);
+      const others = shared.foreignWrites(mailbox);
+      // To note our own write alone would hide what another wrote before it.
+      if (foreign.get(mailbox) !== others) behind.add(mailbox);
       if (behind.has(mailbox) || version === null) await copyState({ shared, journal }, mailbox);
       else await note(version);
       behind.delete(mailbox);
+      foreign.set(mailbox, others);
     } catch (error) {
       behind.add(mailbox);
       journalFailed(error);
@@ -74,16 +75,13 @@ const createByMailbox = (route: Route) =>
 
 /** Commits and spool updates. */
 const createWrites = (deps: RoutedStoreDeps): Pick<Store, "commit" | "updateSpool"> => {
-  const { shared, local, journal, isIsland, wentBack } = deps;
+  const { shared, local, journal, isIsland } = deps;
   const note = createNotes(deps);
   return {
     commit: async (commit) => {
       const { mailbox } = commit;
       if (isIsland(mailbox)) return await local.commit(commit);
-      const before = shared.knownVersion(mailbox);
       const result = await shared.commit(commit);
-      const after = shared.knownVersion(mailbox);
-      if (before !== null && after !== null && !isNewer(after, before)) wentBack(mailbox);
       await note(mailbox, (version) => journal.record(commit, version));
       return result;
     },
@@ -97,31 +95,33 @@ const createWrites = (deps: RoutedStoreDeps): Pick<Store, "commit" | "updateSpoo
   };
 };
 
+const writeOf = (stored: StoredDocument | null): string =>
+  stored === null ? "-" : `${stored.version}/${stored.updatedMs}`;
+
+/** The journal never steps back: what Redis lost must be known until it stands there again. */
+const newest = (
+  shared: Readonly<Record<DocumentName, StoredDocument | null>>,
+  known: Readonly<Record<DocumentName, StoredDocument | null>>,
+): Record<DocumentName, StoredDocument | null> => {
+  const merged = { ...known };
+  for (const name of DOCUMENTS) {
+    const [theirs, ours] = [shared[name], known[name]];
+    if (theirs === null || theirs.version === 0) continue;
+    if (ours === null || theirs.updatedMs >= ours.updatedMs) merged[name] = theirs;
+  }
+  return merged;
+};
+
 /** The documents: shared, or as this node saw them last. */
 const createDocuments = (deps: RoutedStoreDeps): Pick<Store, "readDocuments" | "writeDocument"> => {
   const { shared, journal, isReachable, journalFailed } = deps;
   let copied = "";
-  /** What Redis lost and this node still knows stands again as it was. */
-  const restore = async (): Promise<void> => {
-    const stored = await shared.readDocuments();
-    const known = await journal.documents();
-    for (const name of DOCUMENTS) {
-      const document = known[name];
-      if (stored[name] !== null || document === null) continue;
-      const options = { ifVersion: 0, nowMs: document.updatedMs };
-      await shared.writeDocument(name, document.document, options);
-    }
-  };
   const read: Store["readDocuments"] = async () => {
-    let documents = await shared.readDocuments();
-    if (DOCUMENTS.some((name) => documents[name] === null)) {
-      await restore();
-      documents = await shared.readDocuments();
-    }
-    const versions = DOCUMENTS.map((name) => documents[name]?.version ?? 0).join(" ");
+    const documents = await shared.readDocuments();
+    const versions = DOCUMENTS.map((name) => writeOf(documents[name])).join(" ");
     if (versions === copied) return documents;
     try {
-      await journal.copyDocuments(documents);
+      await journal.copyDocuments(newest(documents, await journal.documents()));
       copied = versions;
     } catch (error) {
       journalFailed(error);

@@ -65,6 +65,8 @@ export interface SharedServer {
 export interface SharedStore extends Store {
   /** The version after the last write of this mailbox that this store made or read; null: none. */
   knownVersion(mailbox: string): StateVersion | null;
+  /** Grows when another process was seen to have written between two writes of this store. */
+  foreignWrites(mailbox: string): number;
   readState(mailbox: string): Promise<SharedState>;
   /** False: the state has another version than `expected`; read it again. Needs no lease. */
   publish(publication: Publication): Promise<boolean>;

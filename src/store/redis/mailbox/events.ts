@@ -248,9 +248,7 @@ export const putEntry = (record: EventRecord, entry: SpoolEntry, cipher: SpoolCi
   const pair = record.receipt?.pairs[row.destination];
   if (pair !== undefined && isEnded(pair)) return;
   const { keyId, bytes } = cipher.seal(row, payload);
+  const stored = keyId === null ? payload : Buffer.from(bytes).toString("base64");
   record.rows.set(row.destination, { ...row, keyId, sizeBytes: bytes.length });
-  record.payloads.set(
-    row.destination,
-    keyId === null ? payload : Buffer.from(bytes).toString("base64"),
-  );
+  record.payloads.set(row.destination, stored);
 };

@@ -70,7 +70,11 @@ const writePublication = async (
   const events = createEventTable(keys, transaction);
   await events.load([...spool, ...receipts, ...closed].map(({ eventId }) => eventId));
   for (const cursor of cursors) putCursor(writes, keys, cursor);
-  if (cursors.length > 0) writes.hdel(keys.state, "adoption");
+  if (cursors.length > 0) {
+    writes.hdel(keys.state, "adoption");
+    // A holder that lives has another cursor in memory: it must not write that over this one.
+    writes.hincr(keys.state, "__count", 1);
+  }
   for (const { folder, uidvalidity, ...entry } of tail) {
     addToTail(writes, keys.tail(folderName(folder)), { uidvalidity, entries: [entry] });
   }
@@ -87,10 +91,12 @@ export const createSharedState = ({
   keysOf,
   transact,
   knownVersion,
+  foreignWrites,
   note,
   cipher,
-}: Parts): Pick<SharedStore, "knownVersion" | "readState" | "publish"> => ({
+}: Parts): Pick<SharedStore, "knownVersion" | "foreignWrites" | "readState" | "publish"> => ({
   knownVersion,
+  foreignWrites,
   readState: async (mailbox): Promise<SharedState> => {
     const keys = keysOf(mailbox);
     const replies = await ask(redis, [

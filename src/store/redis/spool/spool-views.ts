@@ -12,8 +12,11 @@ const MAX_BYTES = 128 * 1024 * 1024;
 const MAX_SHARE = 0.25;
 const ASK_EVERY_MS = 60_000;
 
+/** Sealed payloads are stored as base64, and rows count the bytes before that. */
+const BYTES_OF_TEXT = 3 / 4;
+
 /** The most that the spool takes, asked from time to time. */
-const createMaxBytes = ({ redis, clock }: Parts): (() => Promise<number>) => {
+const createMaxBytes = ({ redis, clock, cipher }: Parts): (() => Promise<number>) => {
   let known: { bytes: number; atMs: number } | null = null;
   return async () => {
     const nowMs = clock.monoMs();
@@ -21,7 +24,9 @@ const createMaxBytes = ({ redis, clock }: Parts): (() => Promise<number>) => {
       const [info] = await ask(redis, [["INFO", "memory"]]);
       const maxMemory = Number(parseInfo(textOf(info)).get("maxmemory") ?? 0);
       const share = maxMemory > 0 ? Math.floor(maxMemory * MAX_SHARE) : MAX_BYTES;
-      known = { bytes: Math.min(MAX_BYTES, share), atMs: nowMs };
+      const bytes = Math.min(MAX_BYTES, share);
+      const isSealed = cipher.keyIds.length > 0;
+      known = { bytes: isSealed ? Math.floor(bytes * BYTES_OF_TEXT) : bytes, atMs: nowMs };
     }
     return known.bytes;
   };
