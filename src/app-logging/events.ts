@@ -36,6 +36,10 @@ export const EVENTS = {
     "warn",
     "Redis lost writes of a mailbox; this node publishes what it knows.",
   ],
+  "redis.deliveries_lost": [
+    "error",
+    "Deliveries died with Redis whose messages cannot be found again: their folder was renumbered.",
+  ],
   "redis.journal_failed": ["warn", "This node could not keep its journal of the shared state."],
   "cluster.joined": ["info", "Another node works with the same Redis."],
   "cluster.left": ["info", "Another node stopped, or its heartbeat stood still."],

@@ -36,14 +36,12 @@ const openShared = (loaded: LoadedSettings, url: string): SharedStore => {
   });
 };
 
-/** Shared state with what this node has alone; only the latter, said so, while Redis does not answer. */
-const openRouted = async (
-  loaded: LoadedSettings,
-  { url, dataDir }: { url: string; dataDir: string },
+/** The shared store with the own one beside it. */
+const besideOwn = async (
+  shared: SharedStore,
+  { loaded, dataDir }: { loaded: LoadedSettings; dataDir: string },
   terminal: Terminal,
 ): Promise<Store> => {
-  const shared = openShared(loaded, url);
-  if (!hasDatabase(dataDir)) return shared;
   const failure = await shared.readMarker().then(
     () => null,
     (error: unknown) => {
@@ -66,6 +64,21 @@ const openRouted = async (
   });
 };
 
+/** Shared state with what this node has alone; only the latter, said so, while Redis does not answer. */
+const openRouted = async (
+  loaded: LoadedSettings,
+  { url, dataDir }: { url: string; dataDir: string },
+  terminal: Terminal,
+): Promise<Store> => {
+  const shared = openShared(loaded, url);
+  if (!hasDatabase(dataDir)) return shared;
+  try {
+    return await besideOwn(shared, { loaded, dataDir }, terminal);
+  } catch (error) {
+    await shared.close();
+    throw error;
+  }
+};
 /** Runs `work` on the store; rejects as the store does, or returns 78 for a bad configuration. */
 export const withStore = async (
   flag: string | undefined,

@@ -135,6 +135,15 @@ const listen = async (
   }
 };
 
+/** Must its loop look at the lock before its wait is over: to give the mailbox back, or to end a time alone? */
+const wantsTurn = (clustered: Clustered | null, mailbox: string): boolean => {
+  if (clustered === null) return false;
+  const health = clustered.watch.redis();
+  const isAway = health.kind === "failing" && health.failure === "unreachable";
+  const isAlone = clustered.islands.has(mailbox);
+  return isAlone ? !isAway : clustered.watch.mustGiveBack(mailbox);
+};
+
 /** The heartbeat of the process; resolves to what ends it. */
 const startTicker = (
   parts: Omit<RunnerParts, "wakeSpools">,
@@ -148,20 +157,45 @@ const startTicker = (
 ): (() => Promise<void>) => {
   const { ports, mailboxes, status, mayPark } = ticked;
   const ticking = new AbortController();
+  const parking = new Map<string, Promise<void>>();
   const ticker = runTicker({
     ...parts,
     mailboxes,
     status,
-    parkOrphans: async (id) => {
-      if (mayPark(id)) await parkOrphans(parts, id);
+    parkOrphans: (id) => {
+      if (!mayPark(id) || parking.has(id)) return;
+      // Beside the tick: the lock of a mailbox may have to be waited for.
+      const work = parkOrphans(parts, id, ticking.signal).catch((error: unknown) => {
+        parts.log("store.housekeeping_failed", { code: errorCode(error) });
+      });
+      parking.set(
+        id,
+        work.finally(() => parking.delete(id)),
+      );
     },
+    wantsTurn: (id) => wantsTurn(parts.clustered, id),
     droppedLogLines: () => ports.droppedLogLines(),
     stop: ticking.signal,
   });
   return async () => {
     ticking.abort();
-    await ticker;
+    await Promise.all([ticker, ...parking.values()]);
   };
+};
+
+/** Takes the configuration as it is now; what is left of mailboxes that went is parked. */
+const reload = async (
+  parts: Omit<RunnerParts, "wakeSpools">,
+  running: { configService: PollingConfigService; mailboxes: Mailboxes; stop: AbortSignal },
+): Promise<void> => {
+  const { configService, mailboxes, stop } = running;
+  const before = configService.current().settings.mailboxes;
+  const { settings } = await configService.reload();
+  if (!settings.enableBackgroundTasks) return;
+  await mailboxes.apply(settings.mailboxes);
+  // What this process itself was told to drop needs no day to be sure that nobody comes back for it.
+  const kept = new Set(settings.mailboxes.map(({ id }) => id));
+  for (const { id } of before) if (!kept.has(id)) await parkRemoved(parts, id, stop);
 };
 
 /**
@@ -182,7 +216,8 @@ export const startDaemon = async (config: DaemonConfig, ports: Ports): Promise<D
   let loaded = (): LoadedSettings => config.initial;
   const state = await openState(config, ports, {
     ...{ log, metrics },
-    configured: () => loaded().settings.mailboxes,
+    // A process that polls nothing must not be taken for one that could.
+    configured: () => (settings.enableBackgroundTasks ? loaded().settings.mailboxes : []),
   });
   const { store, clustered } = state;
   owned.defer(() => store.close());
@@ -217,22 +252,18 @@ export const startDaemon = async (config: DaemonConfig, ports: Ports): Promise<D
     mayPark: (id) =>
       settings.enableBackgroundTasks && !loaded().settings.mailboxes.some((one) => one.id === id),
   });
-  owned.defer(stopTicker);
+  // Together: a tick that waits for Redis must not take the time in which work is finished.
+  owned.defer(async () => void (await Promise.all([mailboxes.stop(), stopTicker()])));
 
+  const stopping = new AbortController();
   const running = owned.move();
   return {
     port: server?.port ?? null,
-    reload: async () => {
-      const before = loaded().settings.mailboxes;
-      const { mailboxes: now } = (await configService.reload()).settings;
-      if (!settings.enableBackgroundTasks) return;
-      await mailboxes.apply(now);
-      // What this process itself was told to drop needs no day to be sure that nobody comes back for it.
-      const kept = new Set(now.map(({ id }) => id));
-      for (const { id } of before) if (!kept.has(id)) await parkRemoved(parts, id);
-    },
+    reload: () => reload(parts, { configService, mailboxes, stop: stopping.signal }),
     stop: async () => {
       log("daemon.stopping");
+      stopping.abort();
+      state.retire();
       await running.disposeAsync();
       log("daemon.stopped");
     },

@@ -28,8 +28,10 @@ export interface TickerDeps {
   status: NodeStatus;
   /** Looks whether the configuration changed. */
   refreshHot(): Promise<unknown>;
-  /** Parks what waits for a mailbox that no configuration has named for a day. */
-  parkOrphans(mailbox: string): Promise<void>;
+  /** Parks, in its own time, what waits for a mailbox that no configuration has named for a day. */
+  parkOrphans(mailbox: string): void;
+  /** Must the loop of a mailbox look at its lock before its wait is over? */
+  wantsTurn(mailbox: string): boolean;
   droppedLogLines(): number;
   stop: AbortSignal;
 }
@@ -60,7 +62,7 @@ const lookAtSpool = async (
   deps.metrics.spool({ waiting: rows - parked, parked, bytes });
   warnParked(parked);
   const waiting = new Set(parts.filter((part) => part.waiting > 0).map((part) => part.mailbox));
-  for (const id of waiting) if (!deps.mailboxes.has(id)) await deps.parkOrphans(id);
+  for (const id of waiting) if (!deps.mailboxes.has(id)) deps.parkOrphans(id);
 };
 
 /** Tells of log lines that were dropped since the last call. */
@@ -84,6 +86,10 @@ export const runTicker = async (deps: TickerDeps): Promise<void> => {
 
   const tick = async (count: number): Promise<void> => {
     tellDropped();
+    // A loop that waits for mail would look at its lock only when the wait is over.
+    for (const { id } of status.live().mailboxes) {
+      if (deps.wantsTurn(id)) deps.mailboxes.wakePoller(id);
+    }
     await deps.refreshHot();
     const live = status.live();
     const isUpkeep = count % HOUSEKEEPING_EVERY_TICKS === 0;

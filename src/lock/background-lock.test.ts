@@ -172,7 +172,7 @@ describe("the lock between hosts", { tags: ["redis", "resilience"] }, () => {
     const [holder, other] = [start("poller.lock"), start("poller.lock")];
     await hold(holder);
     await server.cli("DEL", LOCK_KEY);
-    expect(await other.ask("acquire")).toEqual(REFUSED);
+    expect(await other.ask("acquire")).toMatchObject({ reason: "held_on_host" });
     expect(await server.cli("EXISTS", LOCK_KEY)).toBe("0");
   });
 });

@@ -43,6 +43,8 @@ export const SHARED_LEASE: LeaseConstants = {
 /** Why a lock was not given. `foreign_lock`: what stands there is not of our making. */
 export type RefusalReason =
   | "held_by_other"
+  /** Another process of this host has the lock file, whatever Redis says. */
+  | "held_on_host"
   | "lock_file_error"
   | "foreign_lock"
   | "redis_noauth"
@@ -286,7 +288,8 @@ const whileOurs = (state: Ours, event: LeaseEvent, at: LeaseMoment): LeaseStep =
       });
     case "release":
       // Leaving during the delay, we cannot vouch for the holder before us: no clean sign-off.
-      return giveBack(state.kind === "held");
+      // Nor can we after a time alone, of which shared state knows nothing yet.
+      return giveBack(state.kind === "held" && !alone);
     case "wanted":
       return renewAtMs !== Infinity && mayStart(state, at) === "renew_first"
         ? renew(state)

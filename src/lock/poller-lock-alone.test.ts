@@ -50,7 +50,7 @@ describe("a lease whose Redis goes away", () => {
   test("is given back to both locks when the work is done", async () => {
     const { calls, lock } = await goAlone();
     await lock.release();
-    expect(calls.slice(-3)).toEqual(["20000 release clean", "20000 unflock", "20000 together"]);
+    expect(calls.slice(-3)).toEqual(["20000 release unclean", "20000 unflock", "20000 together"]);
   });
 });
 
@@ -75,7 +75,7 @@ describe("a node that stands by while Redis is away", () => {
     expect(await lock.acquire()).toEqual(REFUSED);
     world.mayGoAlone = async () => true;
     world.isHostBusy = true;
-    expect(await lock.acquire()).toMatchObject({ reason: "held_by_other" });
+    expect(await lock.acquire()).toMatchObject({ reason: "held_on_host" });
     expect(calls).toEqual([]);
   });
 
@@ -156,6 +156,26 @@ describe("the return of Redis", () => {
     world.seen = { value: `${OTHER}:700:0`, sinceMs: clock.now() };
     expect(await lock.acquire()).toMatchObject({ reason: "held_by_other" });
     expect(calls.at(-1)).toBe("20000 unflock");
+  });
+
+  test.each(["noauth", "readonly", "oom"] as const)(
+    "ends also when Redis is back and refuses (%s)",
+    async (failure) => {
+      const { lock, world } = await goAlone();
+      world.health = { failure, sinceMs: 20_000 };
+      expect((await lock.acquire()).kind).toBe("rejoin");
+      await lock.rejoin();
+      expect(await lock.acquire()).toMatchObject({ reason: `redis_${failure}` });
+    },
+  );
+
+  test("keeps the host's lock through another outage until shared state knows it all", async () => {
+    const { calls, lock, world } = await goAlone();
+    world.health = "usable";
+    await lock.rejoin();
+    world.health = { failure: "unreachable", sinceMs: 20_000 };
+    expect(await lock.acquire()).toMatchObject({ reason: "unreachable" });
+    expect(calls).not.toContain("20000 unflock");
   });
 
   test("gives the host's lock back when another has the mailbox", async () => {

@@ -101,6 +101,8 @@ interface Memory {
   tenure: Tenure | null;
   /** When a newer fence was seen (monotonic); null: never, or its holder is gone. */
   overtakenMs: number | null;
+  /** Shared state does not know yet what was done alone: nobody on this host may poll before it does. */
+  owesState: boolean;
 }
 
 const isOurs = ({ driver }: Memory): boolean =>
@@ -135,7 +137,7 @@ const begin = (memory: Memory, fence: number): void => {
 
 const refuse = (memory: Memory, reason: Refusal, code: string | null): LeaseAnswer => {
   const { driver, deps } = memory;
-  dropLocal(memory);
+  if (!memory.owesState || reason !== "unreachable") dropLocal(memory);
   driver.apply({ kind: "wanted" });
   if (reason === "unreachable") driver.apply({ kind: "failed" });
   else driver.apply({ kind: "refused", reason, holder: code, pulse: null });
@@ -147,8 +149,11 @@ const refuse = (memory: Memory, reason: Refusal, code: string | null): LeaseAnsw
 const takeLocal = (memory: Memory): LeaseAnswer | null => {
   if (memory.local !== null && !memory.local.stillInPlace()) dropLocal(memory);
   if (memory.local !== null) return null;
-  const answer = memory.deps.takeLocalLock(memory.deps.path);
-  if (answer.kind === "busy") return refuse(memory, "held_by_other", null);
+  const { deps } = memory;
+  const answer = deps.takeLocalLock(deps.path);
+  if (answer.kind === "busy") {
+    return refuse(memory, deps.shared === null ? "held_by_other" : "held_on_host", null);
+  }
   if (answer.kind === "error") return refuse(memory, "lock_file_error", answer.code);
   memory.local = answer.lock;
   return null;
@@ -196,6 +201,7 @@ const digest = async (
   if (answer.kind === "granted") {
     const { fence, clean } = answer;
     await shared.raiseHighWater(fence);
+    memory.owesState = false;
     begin(memory, fence);
     driver.apply({ kind: "granted", fence, clean, sentMs });
     deps.log("lock.acquired", { mailbox: deps.mailbox, fence, alone: false });
@@ -204,7 +210,8 @@ const digest = async (
     deps.onAcquisition?.("acquired");
     return present(memory);
   }
-  dropLocal(memory);
+  const isAway = answer.kind === "failed" && REDIS_REASONS[answer.failure] === "unreachable";
+  if (!memory.owesState || !isAway) dropLocal(memory);
   if (answer.kind === "refused") {
     const value = answer.pulse === null ? null : parseLockValue(answer.pulse);
     if (value !== null) await shared.raiseHighWater(value.fence);
@@ -269,14 +276,19 @@ const mustStandOff = async (memory: Memory): Promise<boolean> => {
   return false;
 };
 
+/** Redis does not answer; any answer, a refusal too, ends a time alone. */
+const isAway = ({ health }: SharedPart): boolean => {
+  const present = health();
+  return typeof present === "object" && present.failure === "unreachable";
+};
+
 /** The lease as it stands, when it is ours or was until just now. */
 const present = ({ driver, tenure, deps }: Memory): LeaseAnswer => {
   const state = driver.state();
   if (tenure === null || tenure.controller.signal.aborted) return { kind: "lost" };
   if (state.kind === "lock_delay") return { kind: "delayed" };
-  if (state.kind === "held" && state.alone && deps.shared?.health() === "usable") {
-    return { kind: "rejoin" };
-  }
+  const isAlone = state.kind === "held" && state.alone;
+  if (isAlone && deps.shared !== null && !isAway(deps.shared)) return { kind: "rejoin" };
   return { kind: "held", lease: tenure.lease };
 };
 
@@ -335,6 +347,7 @@ const createMemory = (deps: PollerLockDeps): Memory => {
     lookedMs: 0,
     tenure: null,
     overtakenMs: null,
+    owesState: false,
   };
   return memory;
 };
@@ -362,6 +375,7 @@ export const createPollerLock = (deps: PollerLockDeps): PollerLock => {
       inTurn(async () => {
         memory.tenure?.controller.abort();
         memory.tenure = null;
+        memory.owesState = true;
         deps.shared?.wentAlone(false);
         driver.apply({ kind: "rejoin" });
       }),

@@ -29,6 +29,7 @@ const perform = async (
       return;
     case "delete":
       await command((session) => session.addFlag(uids, "\\Deleted"));
+      await context.lease.assert();
       // A plain EXPUNGE would take everybody's deleted mail along (RFC 4315 section 1).
       await command(async (session) => {
         if (session.folder.canUidExpunge) await session.expunge(uids);

@@ -39,6 +39,7 @@ const startLoop = (changes: Partial<PollerLoopDeps> = {}) => {
     firstContact: async () => note("firstContact", undefined),
     cycle: async () => note("cycle", { kind: "idle" }),
     waitForMail: (ms) => clock.sleep(ms, stop.signal),
+    waitIdle: (ms) => clock.sleep(ms, stop.signal),
     disconnect: async () => note("disconnect", undefined),
     failed: () => ({ word: "unreachable", waitMs: 5000 }),
     report: (word) => void words.push(word),
@@ -138,6 +139,7 @@ describe("the poller's loop", () => {
         return { kind: "idle" };
       },
       waitForMail: () => clock.sleep(Infinity),
+      waitIdle: (ms) => clock.sleep(ms),
     });
     await clock.advance(60_000);
     expect(settled).toBe(true);

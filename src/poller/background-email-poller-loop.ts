@@ -67,6 +67,8 @@ export interface PollerLoopDeps {
   cycle(): Promise<CycleResult>;
   /** Waits until the server tells of mail, somebody asks for a look, or `ms` passed. */
   waitForMail(ms: number): Promise<void>;
+  /** Waits while nothing is to be polled, until somebody asks for a look or `ms` passed. */
+  waitIdle(ms: number): Promise<void>;
   /** Gives up the connection: nothing is polled for a while. */
   disconnect(): Promise<void>;
   /** Judges and logs an error of any of the above. */
@@ -113,7 +115,7 @@ const turn = async (deps: PollerLoopDeps): Promise<void> => {
     await deps.firstContact();
     await deps.disconnect();
     deps.report(activity.reason === "disabled" ? "disabled" : "inactive");
-    await clock.sleep(inactiveSleepMs(polling, activity, clock.wallMs()), stop);
+    await deps.waitIdle(inactiveSleepMs(polling, activity, clock.wallMs()));
     return;
   }
   const result = await deps.cycle();

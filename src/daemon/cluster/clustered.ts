@@ -18,6 +18,8 @@ export interface Clustered {
   lease: LeaseConstants;
   /** Mailboxes whose state is kept here alone while Redis is away. */
   islands: Set<string>;
+  /** Mailboxes that this node cannot poll now: it does not offer itself for them. */
+  unfit: Set<string>;
   /**
    * Before the first read of shared state under a new lease: brings it up to what this node knows, the
    * deliveries of a time alone among it. Rejects as the stores do.

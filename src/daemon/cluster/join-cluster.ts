@@ -3,7 +3,9 @@
 import type { Log } from "../../app-logging/logger.ts";
 import type { Metrics } from "../../app-logging/metrics.ts";
 import type { LoadedSettings } from "../../config/load.ts";
+import type { Clock } from "../../core/clock.ts";
 import { ConfigError, errorCode } from "../../core/errors.ts";
+import { lockPathFor } from "../../lock/poller-lock.ts";
 import { redisIdOf } from "../../redis/keys.ts";
 import { RedisError } from "../../redis/redis.ts";
 import { createRedisStore } from "../../store/redis.ts";
@@ -29,7 +31,7 @@ const JOURNAL_WARNING_MS = 60_000;
 
 /** What joining takes. */
 export interface JoinDeps {
-  ports: Pick<Ports, "clock" | "random" | "openRedis">;
+  ports: Pick<Ports, "clock" | "random" | "openRedis" | "takeLocalLock">;
   log: Log;
   metrics: Metrics;
   initial: LoadedSettings;
@@ -48,6 +50,8 @@ export interface Joined {
   /** Shared state, or this node's own for a mailbox that it polls alone. */
   store: Store;
   clustered: Clustered;
+  /** Offers itself for no mailbox any more: the others take what it gives back. */
+  retire(): void;
   /** Leaves the others: to be called when nothing is polled any more, before the store is closed. */
   leave(): Promise<void>;
 }
@@ -67,7 +71,7 @@ const checkServer = async (shared: SharedStore, { lineOf }: LoadedSettings): Pro
 
 /** Meeting, entering and deciding, over this node's stores. */
 const createEntrance = (
-  { ports, own, redisUrl, configured }: JoinDeps,
+  { ports, own, redisUrl, configured, log }: JoinDeps,
   publishing: PublishDeps,
 ): Pick<Clustered, "enter" | "decide" | "isOtherHostKnown"> & {
   meet(): Promise<void>;
@@ -83,10 +87,36 @@ const createEntrance = (
     decide: async (watched) => (await meeting()).decide(watched),
     enter: async (mailbox) => {
       await meeting();
-      await publishMailbox(publishing, mailbox);
+      const count = await publishMailbox(publishing, mailbox);
+      if (count > 0) log("redis.deliveries_lost", { mailbox, count });
       await journal.markHeld(mailbox, redisId);
     },
     isOtherHostKnown: () => isOtherHostKnown(journal, clock.wallMs()),
+  };
+};
+
+/** What this node is configured for, and for which of it others may count on it. */
+const createOffer = (configured: JoinDeps["configured"]) => {
+  const unfit = new Set<string>();
+  let isRetiring = false;
+  const mailboxes = (): readonly string[] => configured().map(({ id }) => id);
+  return {
+    mailboxes,
+    unfit,
+    offered: () => (isRetiring ? [] : mailboxes().filter((id) => !unfit.has(id))),
+    retire: () => {
+      isRetiring = true;
+    },
+  };
+};
+
+/** Tells of a journal that cannot be written: a disk that is full fails every note of every mailbox. */
+const createTeller = ({ clock, log }: { clock: Clock; log: Log }) => {
+  let toldMs = -Infinity;
+  return (error: unknown): void => {
+    if (clock.monoMs() - toldMs < JOURNAL_WARNING_MS) return;
+    toldMs = clock.monoMs();
+    log("redis.journal_failed", { code: errorCode(error) });
   };
 };
 
@@ -96,7 +126,7 @@ const createEntrance = (
  */
 export const joinCluster = async (deps: JoinDeps): Promise<Joined> => {
   const { ports, log, metrics, initial, own, node, host, timing, configured, redisUrl: url } = deps;
-  const mailboxes = (): readonly string[] => configured().map(({ id }) => id);
+  const { mailboxes, offered, unfit, retire } = createOffer(configured);
   const { clock, random, openRedis } = ports;
   const { lock, spoolKeys } = initial.settings;
   const { journal, rows } = own;
@@ -113,16 +143,10 @@ export const joinCluster = async (deps: JoinDeps): Promise<Joined> => {
   }
   if (spoolKeys.length === 0) log("spool.unencrypted");
   const redis = openRedis({ url, commandTimeoutMs: timing.lockTimeoutMs });
-  let toldMs = -Infinity;
-  /** A disk that is full fails every note of every mailbox. */
-  const tellOnce = (error: unknown): void => {
-    if (clock.monoMs() - toldMs < JOURNAL_WARNING_MS) return;
-    toldMs = clock.monoMs();
-    log("redis.journal_failed", { code: errorCode(error) });
-  };
+  const tellOnce = createTeller({ clock, log });
   const islands = new Set<string>();
   const watch = startClusterWatch({
-    ...{ clock, random, log, metrics, redis, node, host, mailboxes },
+    ...{ clock, random, log, metrics, redis, node, host, mailboxes, offered },
     ...{ lockKey: lock.key, constants: timing.cluster, leaseMs: timing.lease.leaseMs },
     onOtherHost: () => void markOtherHost(journal, clock.wallMs()).catch(tellOnce),
   });
@@ -133,6 +157,10 @@ export const joinCluster = async (deps: JoinDeps): Promise<Joined> => {
   const keeping = keepJournal({
     ...publishing,
     ...{ clock, log, watch, mailboxes, isIsland, meet, leveled },
+    takeHostLock: (mailbox) => {
+      const answer = ports.takeLocalLock(lockPathFor(lock.file, mailbox));
+      return answer.kind === "held" ? () => answer.lock.release() : null;
+    },
     copyEveryMs: timing.copyEveryMs,
     stop: leaving.signal,
   });
@@ -143,10 +171,11 @@ export const joinCluster = async (deps: JoinDeps): Promise<Joined> => {
       journalFailed: tellOnce,
     }),
     clustered: {
-      ...{ redis, watch, journal, lock, islands, lease: timing.lease },
+      ...{ redis, watch, journal, lock, islands, unfit, lease: timing.lease },
       redisId: redisIdOf(url),
       ...entrance,
     },
+    retire,
     leave: async () => {
       leaving.abort();
       await Promise.all([keeping, watch.stop()]);

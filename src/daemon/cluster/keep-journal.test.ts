@@ -47,6 +47,7 @@ const keep = async (
     log: (event) => void events.push(event),
     copyEveryMs: Infinity,
     mailboxes: () => mailboxes,
+    takeHostLock: () => () => undefined,
     isIsland: () => false,
     meet: async () => undefined,
     leveled: async () => undefined,
@@ -84,7 +85,7 @@ const openTwo = async () => {
   await first.store.commit({ ...settledUpTo(2), fence });
   await copyState(publisherOf(second), "m");
   await first.store.commit({ ...settledUpTo(3), fence });
-  const quicker = (): Promise<void> => publishMailbox(publisherOf(second), "m");
+  const quicker = async (): Promise<void> => void (await publishMailbox(publisherOf(second), "m"));
   return {
     ...{ first, setBack, quicker },
     [Symbol.asyncDispose]: async () => {

@@ -6,6 +6,7 @@ import type { Clock } from "../../core/clock.ts";
 import { errorCode } from "../../core/errors.ts";
 import { RedisError } from "../../redis/redis.ts";
 import { copyState } from "../../store/shared/copy-state.ts";
+import { NO_LOCAL_ROWS } from "../../store/shared/local-rows.ts";
 import { type PublishDeps, publishMailbox } from "../../store/shared/publish.ts";
 import { isNewer, type StateVersion } from "../../store/shared/shared-store.ts";
 import type { ClusterWatch } from "./watch-cluster.ts";
@@ -18,6 +19,8 @@ export interface KeepJournalDeps extends PublishDeps {
   copyEveryMs: number;
   mailboxes(): readonly string[];
   isIsland(mailbox: string): boolean;
+  /** The host's lock of a mailbox, and what gives it back; null: it is not to be had. */
+  takeHostLock(mailbox: string): (() => void) | null;
   /** The first thing to do at a Redis: see meet-redis.ts. */
   meet(): Promise<void>;
   /** All mailboxes that could be looked at are level. */
@@ -52,9 +55,39 @@ const presentRedis = async ({ watch, shared }: KeepJournalDeps): Promise<string>
   return JSON.stringify([health.kind === "reachable" ? health.sinceMs : null, marker]);
 };
 
+/** Is shared state newer than the journal? To read all of it for nothing is dear. */
+const isBehind = async ({ watch, journal }: KeepJournalDeps, mailbox: string): Promise<boolean> => {
+  const seen = watch.stateVersion(mailbox)?.version ?? null;
+  const ours = await journal.version(mailbox);
+  return seen !== null && (ours === null || isNewer(seen, ours));
+};
+
+const publish = async (
+  { log }: KeepJournalDeps,
+  from: PublishDeps,
+  mailbox: string,
+): Promise<void> => {
+  const count = await publishMailbox(from, mailbox);
+  if (count > 0) log("redis.deliveries_lost", { mailbox, count });
+};
+
+/** Brings the journal up to shared state, and there what was delivered alone. */
+const copyAll = async (deps: KeepJournalDeps, mailboxes: readonly string[]): Promise<void> => {
+  await forEach(mailboxes, async (mailbox) => {
+    if (await isBehind(deps, mailbox)) await copyState(deps, mailbox);
+  });
+  // Deliveries of a time alone, of mailboxes that another node holds now.
+  const rows = (await deps.local.mailboxesWithRows()).filter((one) => !deps.isIsland(one));
+  await forEach(rows, async (mailbox) => {
+    // Whoever polls it has the lock, and works with these rows or has published them.
+    const release = deps.takeHostLock(mailbox);
+    if (release !== null) await publish(deps, deps, mailbox).finally(release);
+  });
+};
+
 /** Runs until `stop` aborts; an error is logged once and the next look comes all the same. */
 export const keepJournal = async (deps: KeepJournalDeps): Promise<void> => {
-  const { clock, log, journal, local, watch, stop } = deps;
+  const { clock, log, journal, watch, stop } = deps;
   /** What the journal had at the look before: newer than Redis is only what was so for a whole look. */
   let before = new Map<string, StateVersion>();
   let copiedMs = -Infinity;
@@ -66,6 +99,10 @@ export const keepJournal = async (deps: KeepJournalDeps): Promise<void> => {
    */
   const unpublished = new Set<string>();
 
+  let known: ReadonlySet<string> = new Set();
+  /** Mailboxes of whose loss the log was told. */
+  const told = new Set<string>();
+
   const isLost = (mailbox: string): boolean => {
     const ours = before.get(mailbox);
     const seen = watch.stateVersion(mailbox);
@@ -73,34 +110,26 @@ export const keepJournal = async (deps: KeepJournalDeps): Promise<void> => {
     return seen.version === null || isNewer(ours, seen.version);
   };
 
-  /** Is shared state newer than the journal? To read all of it for nothing is dear. */
-  const isBehind = async (mailbox: string): Promise<boolean> => {
-    const seen = watch.stateVersion(mailbox)?.version ?? null;
-    const ours = await journal.version(mailbox);
-    return seen !== null && (ours === null || isNewer(seen, ours));
-  };
-
   const level = async (): Promise<void> => {
     const isDue = clock.monoMs() - copiedMs >= deps.copyEveryMs;
     const mailboxes = deps.mailboxes().filter((mailbox) => !deps.isIsland(mailbox));
     const present = await presentRedis(deps);
-    if (present !== lastRedis) for (const mailbox of mailboxes) unpublished.add(mailbox);
+    const fresh = mailboxes.filter((one) => present !== lastRedis || !known.has(one));
+    for (const mailbox of fresh) unpublished.add(mailbox);
+    known = new Set(mailboxes);
     lastRedis = present;
     const lost = new Set(mailboxes.filter(isLost));
     const wanting = mailboxes.filter((one) => unpublished.has(one) || lost.has(one));
     if (isDue || wanting.length > 0) await deps.meet();
     await forEach(wanting, async (mailbox) => {
-      if (lost.has(mailbox)) log("redis.state_lost", { mailbox });
-      await publishMailbox(deps, mailbox);
+      if (lost.has(mailbox) && !told.has(mailbox)) log("redis.state_lost", { mailbox });
+      told.add(mailbox);
+      await publish(deps, { ...deps, local: NO_LOCAL_ROWS }, mailbox);
+      told.delete(mailbox);
       unpublished.delete(mailbox);
     });
     if (isDue) {
-      await forEach(mailboxes, async (mailbox) => {
-        if (await isBehind(mailbox)) await copyState(deps, mailbox);
-      });
-      // Deliveries of a time alone, of mailboxes that another node holds now.
-      const rows = (await local.mailboxesWithRows()).filter((one) => !deps.isIsland(one));
-      await forEach(rows, (mailbox) => publishMailbox(deps, mailbox));
+      await copyAll(deps, mailboxes);
       await deps.leveled();
       copiedMs = clock.monoMs();
     }

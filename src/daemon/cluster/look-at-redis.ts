@@ -100,7 +100,8 @@ export const lookAtRedis = async (redis: Redis, request: LookRequest): Promise<L
 
 const writeMembers = async (redis: Redis, commands: readonly string[][]): Promise<void> => {
   const keys = [MEMBERS_STATE_KEY, MEMBERS_STATE_KEY];
-  await redis.script("write", keys, ["", "", "", "", ...commands.flat()]);
+  const reply = await redis.script("write", keys, ["", "", "", "", ...commands.flat()]);
+  if (!Array.isArray(reply) || reply[0] !== 1) throw new RedisError("other");
 };
 
 /** Writes this node's row, and deletes those of `abandoned` nodes. Rejects with `RedisError`. */

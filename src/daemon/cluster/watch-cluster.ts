@@ -38,6 +38,8 @@ export interface ClusterWatchDeps extends Viewer {
   lockKey: string;
   /** Ids of the mailboxes this node is configured for, now. */
   mailboxes(): readonly string[];
+  /** Those of them that it can take. */
+  offered(): readonly string[];
   /** Another host uses this Redis. Called at most once a minute for as long as it does. */
   onOtherHost(): void;
 }
@@ -80,13 +82,13 @@ const troubleOf = async (work: Promise<void>): Promise<Trouble | null> => {
 };
 
 const isBeatDue = ({ deps, beaten }: Memory): boolean => {
-  if (beaten === null || beaten.mailboxes !== deps.mailboxes().join()) return true;
+  if (beaten === null || beaten.mailboxes !== deps.offered().join()) return true;
   return deps.clock.monoMs() - beaten.sentMs >= deps.constants.heartbeatEveryMs;
 };
 
 const beat = async (memory: Memory): Promise<void> => {
   const { deps, view } = memory;
-  const mailboxes = deps.mailboxes();
+  const mailboxes = deps.offered();
   const sentMs = deps.clock.monoMs();
   memory.beats += 1;
   const row = formatMember({ host: deps.host, mailboxes }, memory.beats);
@@ -137,7 +139,8 @@ const noteTrouble = (memory: Memory, { failure, code }: Trouble): void => {
   const { health, deps } = memory;
   const isNew = health.kind !== "failing" || health.failure !== failure;
   if (isNew) deps.log("redis.lost", { code });
-  const sinceMs = health.kind === "failing" ? health.sinceMs : deps.clock.monoMs();
+  // A new kind of failure is a new one: what was refused for an hour was not away for it.
+  const sinceMs = isNew ? deps.clock.monoMs() : health.sinceMs;
   memory.health = { kind: "failing", failure, sinceMs };
 };
 

@@ -70,8 +70,9 @@ const isGivenBack = (
 
 const createSharedPart = (
   clustered: Clustered,
-  { node, mailbox, clock }: { node: string; mailbox: string; clock: Clock },
+  of: { node: string; mailbox: string; clock: Clock; isPlaced: boolean },
 ): SharedPart => {
+  const { node, mailbox, clock, isPlaced } = of;
   const { redis, lock, lease, journal, watch, islands } = clustered;
   const lockKey = lockKeyFor(lock.key, mailbox);
   const redisLock = createRedisLock({ redis, lockKey, owner: node, ttlMs: lock.ttlMs });
@@ -96,7 +97,7 @@ const createSharedPart = (
     ttlMs: lock.ttlMs,
     seen: () => watch.seen(mailbox),
     health: () => healthOf(clustered),
-    mayTake: () => isTurnKnown() && watch.mayTake(mailbox),
+    mayTake: () => !isPlaced || (isTurnKnown() && watch.mayTake(mailbox)),
     mayGoAlone: () => mayGoAlone(clustered, mailbox),
     highWater: () => journal.highWater(mailbox),
     raiseHighWater: async (fence) => {
@@ -110,8 +111,15 @@ const createSharedPart = (
   };
 };
 
-/** Builds the lock of a mailbox; nothing is touched before the first `acquire`. */
-export const createMailboxLock = (parts: LockParts, mailbox: string): PollerLock => {
+/**
+ * Builds the lock of a mailbox; nothing is touched before the first `acquire`. `isPlaced: false`: of one
+ * that no node is configured for, so that it is nobody's turn.
+ */
+export const createMailboxLock = (
+  parts: LockParts,
+  mailbox: string,
+  { isPlaced }: { isPlaced: boolean } = { isPlaced: true },
+): PollerLock => {
   const { clock, log, metrics, node, store, takeLocalLock, clustered } = parts;
   return createPollerLock({
     clock,
@@ -119,7 +127,8 @@ export const createMailboxLock = (parts: LockParts, mailbox: string): PollerLock
     mailbox,
     takeLocalLock,
     path: lockPathFor(parts.lockFile, mailbox),
-    shared: clustered === null ? null : createSharedPart(clustered, { node, mailbox, clock }),
+    shared:
+      clustered === null ? null : createSharedPart(clustered, { node, mailbox, clock, isPlaced }),
     issueFence: () => store.issueFence(mailbox, clock.wallMs()),
     heldElsewhere: () => isHeldElsewhere(parts, mailbox),
     onAcquisition: (result) => metrics.lockAcquisition(result),

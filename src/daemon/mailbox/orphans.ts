@@ -11,13 +11,17 @@ const GONE_AFTER_MS = 24 * 3_600_000;
  * Parks what waits for `mailbox` as `mailbox_gone`, under the mailbox's own lock. Does nothing while
  * another process polls it.
  */
-export const parkRemoved = async (parts: LockParts, mailbox: string): Promise<void> => {
+export const parkRemoved = async (
+  parts: LockParts,
+  mailbox: string,
+  stop: AbortSignal,
+): Promise<void> => {
   const { clock, clustered, log, store } = parts;
-  const lock = createMailboxLock(parts, mailbox);
+  const lock = createMailboxLock(parts, mailbox, { isPlaced: false });
   let answer = await lock.acquire();
   // Its former holder may have died in the middle of a delivery.
-  while (answer.kind === "delayed") {
-    await clock.sleep((clustered?.lease ?? LOCAL_LEASE).retryMs);
+  while (answer.kind === "delayed" && !stop.aborted) {
+    await clock.sleep((clustered?.lease ?? LOCAL_LEASE).retryMs, stop);
     answer = await lock.acquire();
   }
   try {
@@ -30,11 +34,15 @@ export const parkRemoved = async (parts: LockParts, mailbox: string): Promise<vo
 };
 
 /** As {@link parkRemoved}, of a mailbox that no process named for a day. */
-export const parkOrphans = async (parts: LockParts, mailbox: string): Promise<void> => {
+export const parkOrphans = async (
+  parts: LockParts,
+  mailbox: string,
+  stop: AbortSignal,
+): Promise<void> => {
   const { clock, store } = parts;
   const namedMs = await store.lastNamedMs(mailbox);
   // A name that was given up before it was written down: its day begins now.
   if (namedMs === null) await store.nameMailboxes([mailbox], clock.wallMs());
   if (namedMs === null || clock.wallMs() - namedMs < GONE_AFTER_MS) return;
-  await parkRemoved(parts, mailbox);
+  await parkRemoved(parts, mailbox, stop);
 };

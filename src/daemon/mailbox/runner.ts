@@ -202,17 +202,20 @@ const runPoller = (place: Workplace, judge: FailureJudge) => {
     stop: place.stop.signal,
     activityAt,
     settings: async () => (await place.parts.refreshHot()).polling,
-    lock: () => takeLock(place),
+    lock: () => {
+      // Taken at the beginning of a turn, so that a look asked for while it lasts is not slept over.
+      woken = place.pollerWaker.signal();
+      return takeLock(place);
+    },
     connect: async () => void (await place.connection.session()),
     firstContact: () => firstContact(place),
     cycle: async () => {
-      // Taken before the cycle, so that a look asked for while it ends is not slept over.
-      woken = place.pollerWaker.signal();
       const result = await watched(place, runCycle);
       judge.finished();
       return result;
     },
     waitForMail: (ms) => waitForMail(place, ms, woken),
+    waitIdle: (ms) => place.parts.clock.sleep(ms, AbortSignal.any([place.stop.signal, woken])),
     disconnect: () => place.connection.close(),
     failed: (error) => judge.judge(error),
     report: (word) => place.state.report(word),

@@ -10,6 +10,8 @@ import type { LeaseAnswer, PollerLock } from "../../lock/poller-lock.ts";
 import type { Refusal } from "../../lock/shared-part.ts";
 import { type FolderMemory, createFolderMemory } from "../../orchestrator/folder-context.ts";
 import type { LockAnswer, LockWord } from "../../poller/background-email-poller-loop.ts";
+import { RedisError } from "../../redis/redis.ts";
+import type { Clustered } from "../cluster/clustered.ts";
 import { type LockParts, createMailboxLock } from "./mailbox-lock.ts";
 
 /** What a tenure works with. */
@@ -28,6 +30,9 @@ interface Held {
 
 /** Work that has not stopped so long after the lease was lost ends the process (DESIGN section 5). */
 const LEASE_LOST_GRACE_MS = 1000;
+
+/** So long after Redis is back, work that was begun alone may go on. */
+const REJOIN_GRACE_MS = 6000;
 
 /** The lease of one mailbox and the work under it. */
 export interface Tenure {
@@ -62,6 +67,7 @@ const recall = async (
 /** What is told to the loop when the lock is not ours. */
 const WORDS: Readonly<Record<Refusal, LockWord>> = {
   held_by_other: "standby",
+  held_on_host: "standby",
   lock_file_error: "lock_file_error",
   foreign_lock: "foreign_lock",
   unreachable: "waiting_for_redis",
@@ -70,6 +76,13 @@ const WORDS: Readonly<Record<Refusal, LockWord>> = {
   redis_oom: "redis_oom",
   redis_unsafe: "redis_unsafe",
 };
+
+/** Reasons for which another node should have the mailbox, although Redis would give it to this one. */
+const UNFIT: ReadonlySet<Refusal> = new Set<Refusal>(["held_on_host", "lock_file_error"]);
+
+/** Another node is to have it; what was done alone goes into shared state first. */
+const mustGiveBack = (clustered: Clustered | null, mailbox: string): boolean =>
+  clustered !== null && !clustered.islands.has(mailbox) && clustered.watch.mustGiveBack(mailbox);
 
 /** Work under a lease; a write that the store refused for a newer fence ends the tenure at once. */
 const unlessLost = async <T>(
@@ -162,13 +175,38 @@ const createHolding = (
   };
 };
 
+/** Takes up the mailbox: shared state first, then what earlier holders left. */
+const begin = async (
+  parts: TenureParts,
+  at: {
+    mailbox: string;
+    memory: FolderMemory;
+    lock: PollerLock;
+    holding: ReturnType<typeof createHolding>;
+  },
+  lease: Lease,
+): Promise<void> => {
+  const { clustered, metrics } = parts;
+  const { mailbox, memory, lock, holding } = at;
+  if (clustered !== null && !clustered.islands.has(mailbox)) await clustered.enter(mailbox);
+  await unlessLost(lock, lease, () => recall(parts, mailbox, { memory, lease }));
+  if (lease.signal.aborted) throw new LeaseLostError("it went before work began");
+  metrics.leaseFence(mailbox, lease.fence);
+  holding.begin(lease);
+  clustered?.unfit.delete(mailbox);
+};
+
+/** When to ask again: contenders that ask at the same moment for ever would meet for ever. */
+const retryMs = ({ clustered, random }: TenureParts): number =>
+  clustered === null ? LOCAL_LEASE.retryMs : clustered.lease.retryMs * (1 + fraction(random) / 4);
+
 /** The tenure of a mailbox; `lost` is called when the lease goes, before the grace period. */
 export const createTenure = (
   parts: TenureParts,
   mailbox: Pick<MailboxSettings, "id">,
   { memory, lost }: { memory: FolderMemory; lost: () => void },
 ): Tenure => {
-  const { clustered, metrics, random } = parts;
+  const { clustered, metrics } = parts;
   const lock = createMailboxLock(parts, mailbox.id);
   const holding = createHolding(parts, { mailbox: mailbox.id, lock, lost });
 
@@ -178,7 +216,8 @@ export const createTenure = (
     const answer = await lock.acquire();
     if (answer.kind === "lost") return acquire();
     if (answer.kind !== "rejoin") return answer;
-    await holding.leave();
+    // By then another node may begin: what is still under way ends with the lease.
+    await Promise.race([holding.leave(), parts.clock.sleep(REJOIN_GRACE_MS)]);
     await lock.rejoin();
     return acquire();
   };
@@ -189,19 +228,18 @@ export const createTenure = (
     metrics.leaseState(mailbox.id, lock.view().state);
   };
 
-  /** Contenders that ask at the same moment for ever would meet for ever. */
-  const waitMs = (): number => {
-    const { retryMs } = clustered?.lease ?? LOCAL_LEASE;
-    return clustered === null ? retryMs : retryMs * (1 + fraction(random) / 4);
-  };
-
-  const begin = async (lease: Lease): Promise<void> => {
-    if (clustered !== null && !clustered.islands.has(mailbox.id)) {
-      await clustered.enter(mailbox.id);
+  /** What this node's own disk keeps from being begun, another node can do. */
+  const beginOrGiveBack = async (lease: Lease): Promise<void> => {
+    try {
+      await begin(parts, { mailbox: mailbox.id, memory, lock, holding }, lease);
+    } catch (error) {
+      const isOwn = !(error instanceof RedisError) && !(error instanceof LeaseLostError);
+      if (clustered !== null && isOwn) {
+        clustered.unfit.add(mailbox.id);
+        await giveBack();
+      }
+      throw error;
     }
-    await unlessLost(lock, lease, () => recall(parts, mailbox.id, { memory, lease }));
-    metrics.leaseFence(mailbox.id, lease.fence);
-    holding.begin(lease);
   };
 
   return {
@@ -210,15 +248,15 @@ export const createTenure = (
     during: holding.during,
     handBack: giveBack,
     take: async () => {
-      const isOthers = clustered?.watch.mustGiveBack(mailbox.id) === true;
-      if (isOthers && holding.lease() !== null) await giveBack();
+      if (holding.lease() !== null && mustGiveBack(clustered, mailbox.id)) await giveBack();
       const answer = await acquire();
       metrics.leaseState(mailbox.id, lock.view().state);
-      if (answer.kind === "delayed") return { kind: "delayed", waitMs: waitMs() };
+      if (answer.kind === "delayed") return { kind: "delayed", waitMs: retryMs(parts) };
       if (answer.kind === "refused") {
-        return { kind: "refused", word: WORDS[answer.reason], waitMs: waitMs() };
+        if (UNFIT.has(answer.reason)) clustered?.unfit.add(mailbox.id);
+        return { kind: "refused", word: WORDS[answer.reason], waitMs: retryMs(parts) };
       }
-      if (holding.lease() !== answer.lease) await begin(answer.lease);
+      if (holding.lease() !== answer.lease) await beginOrGiveBack(answer.lease);
       return { kind: "held" };
     },
   };

@@ -18,6 +18,8 @@ export interface OpenedState {
   store: Store;
   /** Null: this host alone. */
   clustered: Clustered | null;
+  /** The process is about to stop: others may take what it gives back. */
+  retire(): void;
   /** To be called when nothing is polled any more. */
   leave(): Promise<void>;
 }
@@ -47,7 +49,12 @@ export const openState = async (
       return await joinCluster({ ports, ...made, initial, redisUrl, own, node, host, timing });
     }
     if (lock.fallback !== "file") await refuseAfterRedis(own, initial);
-    return { store: own.store, clustered: null, leave: async () => undefined };
+    return {
+      store: own.store,
+      clustered: null,
+      retire: () => undefined,
+      leave: async () => undefined,
+    };
   } catch (error) {
     await own.store.close();
     throw error;

@@ -49,6 +49,8 @@ export interface Journal {
     pairs: readonly Omit<OpenPair, "uid">[],
     version: StateVersion,
   ): Promise<void>;
+  /** These were delivered while the node was alone; their rows in the shared spool go at the return. */
+  endAlone(mailbox: string, pairs: readonly Omit<OpenPair, "uid">[]): Promise<void>;
   /**
    * Copies what shared state has: replaces cursors and open pairs, adds to the tail. Does nothing when
    * this node knows a newer version.

@@ -9,6 +9,7 @@ import { createReceiptWrites } from "../sqlite/receipts.ts";
 import { createOpener, OPENS, withinBytes } from "../sqlite/spool-reads.ts";
 import { createSpoolWrites } from "../sqlite/spool.ts";
 import type { Receipt, SpoolEntry } from "../store.ts";
+import type { OpenPair } from "./shared-store.ts";
 import { createOpenPairs } from "./sqlite-journal.ts";
 
 const PORTION_ROWS = 256;
@@ -31,10 +32,24 @@ export interface LocalRows {
    * as open pairs. A row that an operator changed meanwhile stays for the next portion.
    */
   forget(mailbox: string, portion: LocalPortion): Promise<void>;
+  /** Deliveries that ended while the node was alone, and whose rows the shared spool has still. */
+  ended(mailbox: string): Promise<readonly OpenPair[]>;
+  forgetEnded(mailbox: string, pairs: readonly OpenPair[]): Promise<void>;
   /** Messages that an operator asked to send again while the node was alone. */
   redeliveries(mailbox: string): Promise<readonly number[]>;
   forgetRedeliveries(mailbox: string, uids: readonly number[]): Promise<void>;
 }
+
+/** Of a mailbox whose rows another process may be working with. */
+export const NO_LOCAL_ROWS: LocalRows = {
+  mailboxesWithRows: async () => [],
+  nextPortion: async () => ({ spool: [], receipts: [] }),
+  forget: async () => undefined,
+  ended: async () => [],
+  forgetEnded: async () => undefined,
+  redeliveries: async () => [],
+  forgetRedeliveries: async () => undefined,
+};
 
 /** What {@link createLocalRows} works with; the database is the one of the node's own store. */
 export interface LocalRowsDeps {
@@ -98,6 +113,11 @@ export const createLocalRows = ({ database, random, spoolKeys }: LocalRowsDeps):
         for (const { eventId } of receipts) {
           if (spoolWrites.destinationsOf(eventId).length === 0) receiptWrites.moveAway(eventId);
         }
+      }),
+    ended: async (mailbox) => openPairs.ended(mailbox),
+    forgetEnded: async (mailbox, pairs) =>
+      transaction(() => {
+        for (const pair of pairs) openPairs.remove(mailbox, pair);
       }),
     redeliveries: async (mailbox) => listAgain.all(mailbox).map((row) => Number(row["uid"])),
     forgetRedeliveries: async (mailbox, uids) =>

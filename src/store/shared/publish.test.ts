@@ -34,7 +34,7 @@ beforeAll(async () => {
 afterAll(() => server[Symbol.asyncDispose]());
 beforeEach(async () => void (await server.cli("FLUSHALL")));
 
-const publish = (node: TestNode): Promise<void> => publishMailbox(publisherOf(node), "m");
+const publish = (node: TestNode): Promise<number> => publishMailbox(publisherOf(node), "m");
 
 const cursorAt = async (node: TestNode) => {
   const cursor = await node.shared.readCursor("m", "INBOX");

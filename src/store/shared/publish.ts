@@ -124,6 +124,19 @@ const mergeState = (
   return { part, lost };
 };
 
+/** Rows of deliveries that ended here while the node was alone; false: shared state was changed meanwhile. */
+const closeEnded = async (
+  { local }: PublishDeps,
+  mailbox: string,
+  write: WritePart,
+): Promise<boolean> => {
+  const closed = await local.ended(mailbox);
+  if (closed.length === 0) return true;
+  if (!(await write({ closed }))) return false;
+  await local.forgetEnded(mailbox, closed);
+  return true;
+};
+
 /** Moves what the own store holds, portion by portion; null: shared state was changed meanwhile. */
 const moveLocalRows = async (
   { local }: PublishDeps,
@@ -164,19 +177,25 @@ const writeTail = async (
   return true;
 };
 
-/** One try; false: shared state was changed meanwhile by somebody else. */
-const tryPublish = async (deps: PublishDeps, mailbox: string): Promise<boolean> => {
+/**
+ * One try: the number of deliveries that are lost for good; null: shared state was changed meanwhile by
+ * somebody else.
+ */
+const tryPublish = async (deps: PublishDeps, mailbox: string): Promise<number | null> => {
   const { shared, journal } = deps;
   const entry = await journal.read(mailbox);
   const state = await shared.readState(mailbox);
   const write = createWritePart(shared, mailbox, state);
+  if (!(await closeEnded(deps, mailbox, write))) return null;
   // Rows first, and the cursor that calls them settled last.
   const moved = await moveLocalRows(deps, mailbox, write);
-  if (moved === null) return false;
+  if (moved === null) return null;
   const merged = entry === null ? null : mergeState(entry, state, moved);
-  if (merged === null) return true;
+  if (merged === null || entry === null) return 0;
   const { part, lost } = merged;
-  return (await writeTail(deps, { mailbox, lost }, write)) && (await write(part));
+  if (!(await writeTail(deps, { mailbox, lost }, write)) || !(await write(part))) return null;
+  // Of a numbering that is gone: nobody can tell which messages of the folder they are.
+  return lost.filter((pair) => !entry.cursors.some((cursor) => isUnder(cursor, pair))).length;
 };
 
 const passOnRedeliveries = async (
@@ -190,17 +209,23 @@ const passOnRedeliveries = async (
 };
 
 /**
- * Publishes one mailbox and copies the result into the journal. May be repeated and may be interrupted
+ * Publishes one mailbox and copies the result into the journal. Resolves with the number of deliveries that
+ * died with Redis and cannot be read again, because the folder was renumbered since. May be repeated and may be interrupted
  * anywhere: rows leave this node only after shared state has them. Rejects with `RedisError`, with the
  * errors of the own store, and with an AppError `store/contended` when others never stop writing.
  */
-export const publishMailbox = async (deps: PublishDeps, mailbox: string): Promise<void> => {
-  for (let tries = 1; !(await tryPublish(deps, mailbox)); tries += 1) {
-    if (tries < TRIES) continue;
+export const publishMailbox = async (deps: PublishDeps, mailbox: string): Promise<number> => {
+  let lost = await tryPublish(deps, mailbox);
+  for (let tries = 1; lost === null; tries += 1) {
+    if (tries < TRIES) {
+      lost = await tryPublish(deps, mailbox);
+      continue;
+    }
     throw new AppError("store/contended", `the state of mailbox ${mailbox} never stops changing`, {
       hint: "it is tried again; look for nodes with the same data directory or the same host id",
     });
   }
   await passOnRedeliveries(deps, mailbox);
   await copyState(deps, mailbox);
+  return lost;
 };

@@ -15,11 +15,13 @@ import {
   deliveredFromSpool,
   idOf,
   openNode,
+  publisherOf,
   rowOf,
   settledUpTo,
   spooledUpTo,
   type TestNode,
 } from "./nodes.contract.ts";
+import { publishMailbox } from "./publish.ts";
 import { createRoutedStore, type RoutedStoreDeps } from "./routed-store.ts";
 
 const TAGS = { tags: ["redis", "resilience"] };
@@ -102,6 +104,24 @@ describe("the journal beside shared writes", TAGS, () => {
     expect(await node.journal.read("m")).toEqual({ version, cursors, open });
     expect(open).toHaveLength(1);
     expect(node.failures).toHaveLength(1);
+  });
+});
+
+describe("a delivery that was under way when the node was left alone", TAGS, () => {
+  test("is not sent again: its row leaves the shared spool at the return", async () => {
+    await using node = await openNode(server.url);
+    const fence = await node.store.issueFence("m", NOW);
+    await node.store.commit({ ...spooledUpTo(1), fence });
+    await node.store.commit({ ...spooledUpTo(2), fence });
+    node.alone.add("m");
+    await node.store.updateSpool("m", fence, [deliveredFromSpool(1)]);
+    expect(await node.shared.readEntries(idOf(1))).toHaveLength(1);
+    node.alone.delete("m");
+    await publishMailbox(publisherOf(node), "m");
+    expect(await node.shared.readEntries(idOf(1))).toEqual([]);
+    expect((await node.shared.readReceipt(idOf(1)))?.outcome).toBe("delivered");
+    expect(await node.shared.readEntries(idOf(2))).toHaveLength(1);
+    expect((await node.journal.read("m"))?.open).toHaveLength(1);
   });
 });
 

@@ -86,9 +86,14 @@ const createWrites = (deps: RoutedStoreDeps): Pick<Store, "commit" | "updateSpoo
       return result;
     },
     updateSpool: async (mailbox, fence, updates) => {
-      if (isIsland(mailbox)) return await local.updateSpool(mailbox, fence, updates);
-      await shared.updateSpool(mailbox, fence, updates);
       const delivered = updates.filter(({ kind }) => kind === "delivered");
+      if (isIsland(mailbox)) {
+        await local.updateSpool(mailbox, fence, updates);
+        // Begun before the node was alone: the row lies where nobody can be told now.
+        if (delivered.length > 0) await journal.endAlone(mailbox, delivered);
+        return;
+      }
+      await shared.updateSpool(mailbox, fence, updates);
       if (delivered.length === 0) return;
       await note(mailbox, (version) => journal.close(mailbox, delivered, version));
     },

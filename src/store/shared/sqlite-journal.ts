@@ -18,28 +18,39 @@ export interface OpenPairs {
   list(mailbox: string): readonly OpenPair[];
   add(mailbox: string, pair: OpenPair): void;
   remove(mailbox: string, pair: Pick<OpenPair, "eventId" | "destination">): void;
+  /** Takes all away but those that ended alone. */
   clear(mailbox: string): void;
+  /** It was delivered while the node was alone: the shared spool has its row still. */
+  end(mailbox: string, pair: Pick<OpenPair, "eventId" | "destination">): void;
+  ended(mailbox: string): readonly OpenPair[];
 }
 
 /** The open pairs in a database that a SQLite store has prepared. */
 export const createOpenPairs = (database: SqlDatabase): OpenPairs => {
   const list = database.prepare(
-    "SELECT event_id, destination, uid FROM journal_open WHERE mailbox = ?",
+    "SELECT event_id, destination, uid FROM journal_open WHERE mailbox = ? AND ended = ?",
   );
   const add = database.prepare(
-    "INSERT OR REPLACE INTO journal_open (mailbox, event_id, destination, uid) VALUES (?, ?, ?, ?)",
+    `INSERT INTO journal_open (mailbox, event_id, destination, uid, ended) VALUES (?, ?, ?, ?, 0)
+     ON CONFLICT DO UPDATE SET uid = excluded.uid`,
   );
   const remove = database.prepare(
     "DELETE FROM journal_open WHERE mailbox = ? AND event_id = ? AND destination = ?",
   );
-  const clear = database.prepare("DELETE FROM journal_open WHERE mailbox = ?");
+  const end = database.prepare(
+    "UPDATE journal_open SET ended = 1 WHERE mailbox = ? AND event_id = ? AND destination = ?",
+  );
+  const clear = database.prepare("DELETE FROM journal_open WHERE mailbox = ? AND ended = 0");
+  const pairsOf = (mailbox: string, ended: 0 | 1): readonly OpenPair[] =>
+    list.all(mailbox, ended).map((row) => ({
+      eventId: String(row["event_id"]),
+      destination: String(row["destination"]),
+      uid: Number(row["uid"]),
+    }));
   return {
-    list: (mailbox) =>
-      list.all(mailbox).map((row) => ({
-        eventId: String(row["event_id"]),
-        destination: String(row["destination"]),
-        uid: Number(row["uid"]),
-      })),
+    list: (mailbox) => pairsOf(mailbox, 0),
+    ended: (mailbox) => pairsOf(mailbox, 1),
+    end: (mailbox, { eventId, destination }) => void end.run(mailbox, eventId, destination),
     add: (mailbox, { eventId, destination, uid }) =>
       void add.run(mailbox, eventId, destination, uid),
     remove: (mailbox, { eventId, destination }) => void remove.run(mailbox, eventId, destination),
@@ -171,7 +182,7 @@ const createHeld = (
 /** Writes of what happened to shared state. */
 const createRecords = (
   database: SqlDatabase,
-): Pick<Journal, "read" | "version" | "readTail" | "record" | "close" | "copy"> => {
+): Pick<Journal, "read" | "version" | "readTail" | "record" | "close" | "copy" | "endAlone"> => {
   const transaction = createTransaction(database);
   const versions = createVersions(database);
   const folders = createFolders(database);
@@ -208,6 +219,10 @@ const createRecords = (
       transaction(() => {
         for (const pair of pairs) open.remove(mailbox, pair);
         versions.raise(mailbox, version);
+      }),
+    endAlone: async (mailbox, pairs) =>
+      transaction(() => {
+        for (const pair of pairs) open.end(mailbox, pair);
       }),
     copy: async (mailbox, { version, cursors: records, open: pairs }, entries) =>
       transaction(() => {

@@ -77,7 +77,7 @@ const TABLES_OF_2 = `
     STRICT, WITHOUT ROWID;
   CREATE TABLE journal_open (
     mailbox TEXT NOT NULL, event_id TEXT NOT NULL, destination TEXT NOT NULL, uid INTEGER NOT NULL,
-    PRIMARY KEY (mailbox, event_id, destination)) STRICT, WITHOUT ROWID;
+    ended INTEGER NOT NULL, PRIMARY KEY (mailbox, event_id, destination)) STRICT, WITHOUT ROWID;
   CREATE TABLE high_waters (mailbox TEXT PRIMARY KEY, fence INTEGER NOT NULL)
     STRICT, WITHOUT ROWID;
   CREATE TABLE held (
