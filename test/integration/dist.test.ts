@@ -75,7 +75,7 @@ test("the built code runs its scripts for Redis", { tags: ["redis"] }, async () 
       ["acquire", ["lock", "fence", "released", "state"], ["me", "60000", "0", ""]],
       ["renew", ["lock"], ["me:1:0", "me:1:1", "60000"]],
       ["read", [], ["2", "GET", "nothing"]],
-      ["write", ["fence", "state"], ["", ""]],
+      ["write", ["fence", "state"], ["", "", "", ""]],
       ["release", ["lock", "released"], ["me:", "0", "0"]],
     ]) console.log(name, JSON.stringify(await redis.script(name, keys, args)));
     await redis.close();`;

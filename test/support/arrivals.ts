@@ -5,6 +5,8 @@ import { subjects } from "./deliveries.ts";
 
 /** Mail that arrives. */
 export interface Arrivals extends AsyncDisposable {
+  /** So many more at once; resolves when they lie there. */
+  burst(count: number): Promise<void>;
   /** Nothing more arrives once it resolves: with every subject there was. */
   end(): Promise<readonly string[]>;
 }
@@ -16,11 +18,16 @@ export const startArrivals = (
 ): Arrivals => {
   const names: string[] = [];
   let isEnding = false;
+  let next = from;
+  const arrive = async (count: number): Promise<void> => {
+    const arriving = subjects(count, next);
+    next += count;
+    await deliver(arriving);
+    names.push(...arriving);
+  };
   const arriving = (async () => {
     while (!isEnding) {
-      const next = subjects(batch, from + names.length);
-      await deliver(next);
-      names.push(...next);
+      await arrive(batch);
       await sleep(everyMs);
     }
   })();
@@ -31,5 +38,5 @@ export const startArrivals = (
     await arriving;
     return names;
   };
-  return { end, [Symbol.asyncDispose]: async () => void (await end()) };
+  return { burst: arrive, end, [Symbol.asyncDispose]: async () => void (await end()) };
 };
