@@ -40,6 +40,8 @@ export interface Transaction {
   writes: Writes;
   /** As it was at the first read; null: no holder ever wrote. */
   version(): StateVersion | null;
+  /** Of the first read, also where no holder ever wrote. */
+  revision(): number;
   /** Lifts the version to this one, where it is lower. */
   raise(version: StateVersion): void;
 }
@@ -116,6 +118,7 @@ const createAttempt = (redis: Redis, scope: Scope, fence: number | null): Attemp
     transaction: {
       writes,
       version,
+      revision: () => Number(seen?.revision ?? 0),
       read: async (...commands) => {
         const own: Command = ["HMGET", scope.state, "__fence", "__rev"];
         const [head, ...replies] = await ask(redis, [own, ...commands]);

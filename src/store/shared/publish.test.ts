@@ -23,7 +23,7 @@ import {
   type TestNode,
 } from "./nodes.contract.ts";
 import { publishMailbox } from "./publish.ts";
-import { isNewer, type Publication } from "./shared-store.ts";
+import { isNewer, type Publication, type StateVersion } from "./shared-store.ts";
 
 const TAGS = { tags: ["redis", "resilience"] };
 
@@ -309,7 +309,7 @@ describe("the return from a time alone", TAGS, () => {
     await spooledAlone(node);
     node.alone.clear();
     const deps = publisherOf(node);
-    const publishRows = async (publication: Publication): Promise<boolean> => {
+    const publishRows = async (publication: Publication): Promise<StateVersion | null> => {
       if (publication.cursors.length > 0) throw new Error("crash");
       return await deps.shared.publish(publication);
     };
@@ -367,10 +367,10 @@ describe("others that write at the same time", TAGS, () => {
     await goBack();
     const deps = publisherOf(node);
     let refused = 0;
-    const publishLate = async (publication: Publication): Promise<boolean> => {
+    const publishLate = async (publication: Publication): Promise<StateVersion | null> => {
       if (refused === 0) await other.shared.requestRedelivery("m", [1]);
       const published = await deps.shared.publish(publication);
-      if (!published) refused += 1;
+      if (published === null) refused += 1;
       return published;
     };
     const shared = { ...deps.shared, publish: publishLate };
@@ -384,7 +384,7 @@ describe("others that write at the same time", TAGS, () => {
     await using node = await openNode(server.url);
     await node.own.commit({ ...settledUpTo(3), fence: 1 });
     const deps = publisherOf(node);
-    const shared = { ...deps.shared, publish: async () => await Promise.resolve(false) };
+    const shared = { ...deps.shared, publish: async () => await Promise.resolve(null) };
     const publishing = publishMailbox({ ...deps, shared }, "m");
     await expect(publishing).rejects.toMatchObject({ code: "store/contended" });
   });

@@ -47,8 +47,8 @@ const createWritePart = (
       ...{ cursors: [], tail: [], spool: [], receipts: [], closed: [] },
       ...part,
     });
-    if (published) expected = shared.knownVersion(mailbox);
-    return published;
+    if (published !== null) expected = published;
+    return published !== null;
   };
 };
 

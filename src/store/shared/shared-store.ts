@@ -68,8 +68,11 @@ export interface SharedStore extends Store {
   /** Grows when another process was seen to have written between two writes of this store. */
   foreignWrites(mailbox: string): number;
   readState(mailbox: string): Promise<SharedState>;
-  /** False: the state has another version than `expected`; read it again. Needs no lease. */
-  publish(publication: Publication): Promise<boolean>;
+  /**
+   * The version the state has then; null: it has another one than `expected`, read it again. Needs no
+   * lease.
+   */
+  publish(publication: Publication): Promise<StateVersion | null>;
   /** Names this installation of the shared state; null after it was lost, until somebody sets it. */
   readMarker(): Promise<string | null>;
   /** Sets the marker when there is none; returns the one that stands. */

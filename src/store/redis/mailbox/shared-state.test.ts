@@ -80,8 +80,8 @@ describe("shared state in Redis", { tags: ["redis", "resilience"] }, () => {
         receipts: [spooledReceiptOf(1), parkedReceiptOf(2)],
       }),
     );
-    expect(published).toBe(true);
     const state = await store.readState("m");
+    expect(published).toEqual(state.version);
     expect(state.version?.fence).toBe(50);
     expect(state.version?.revision).toBeGreaterThanOrEqual(700);
     expect(store.knownVersion("m")).toEqual(state.version);
@@ -111,7 +111,7 @@ describe("shared state in Redis", { tags: ["redis", "resilience"] }, () => {
     await store.commit({ mailbox: "m", fence: 3, cursor: cursorOf() });
     const before = await store.readState("m");
     const cursors = [cursorOf({ settledUpTo: 99 })];
-    expect(await store.publish(publicationOf({ expected, cursors }))).toBe(false);
+    expect(await store.publish(publicationOf({ expected, cursors }))).toBeNull();
     expect(await store.readState("m")).toEqual(before);
   });
 
@@ -123,7 +123,7 @@ describe("shared state in Redis", { tags: ["redis", "resilience"] }, () => {
         node.publish(publicationOf({ cursors: [cursorOf({ settledUpTo: index })] })),
       ),
     );
-    expect(results.toSorted()).toEqual([false, true]);
+    expect(results.filter((version) => version === null)).toHaveLength(1);
   });
 
   test("a newer version that is there already is not lowered", async () => {

@@ -117,9 +117,11 @@ export const createSharedState = ({
     const keys = keysOf(publication.mailbox);
     return transact(keys, null, async (transaction) => {
       await transaction.read();
-      if (!sameVersion(transaction.version(), publication.expected)) return false;
+      const { expected, version } = publication;
+      if (!sameVersion(transaction.version(), expected)) return null;
       await writePublication(keys, transaction, { publication, cipher });
-      return true;
+      const fence = Math.max(expected?.fence ?? 0, version.fence);
+      return { fence, revision: Math.max(transaction.revision(), version.revision) + 1 };
     });
   },
 });
