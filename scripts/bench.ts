@@ -1,11 +1,13 @@
 // Measures Signalpost against a real Dovecot and prints Markdown: throughput beside the loop that a user
-// would write and beside the wire, the delay of a new message, and the cost of mailboxes without mail.
+// would write and beside the wire, and with its state in Redis; the delay of a new message; the cost of
+// mailboxes without mail.
 // `npm run bench -- --only throughput --messages 1000` does less. Exits 1 when a message was lost or
-// sent twice; the figures themselves fail nothing.
+// sent twice, or when the state in Redis costs more than it may; the other figures fail nothing.
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { benchDelay } from "./bench/delay.ts";
 import { benchIdle } from "./bench/idle.ts";
+import { benchRedis } from "./bench/redis.ts";
 import type { Section } from "./bench/report.ts";
 import { benchThroughput } from "./bench/throughput.ts";
 
@@ -17,6 +19,7 @@ const messages = Number(values.messages);
 
 const PARTS: Readonly<Record<string, () => Promise<Section>>> = {
   throughput: () => benchThroughput(messages),
+  redis: () => benchRedis(messages),
   delay: benchDelay,
   idle: benchIdle,
 };

@@ -1,5 +1,6 @@
-// Reads vitest's JSON report and prints "<passed> <failed>" for .ci/run. A file that did not load and
-// a test that was skipped count as failed: nothing may be left out silently.
+// Reads vitest's JSON report and prints "<passed> <failed>" for .ci/run and scripts/resilience.sh. A file
+// that did not load and a test that was skipped count as failed: nothing may be left out silently. With
+// `--filtered`, after a run that chose tests by their tags, those it did not choose are no tests.
 import { readFileSync } from "node:fs";
 
 interface Report {
@@ -8,12 +9,17 @@ interface Report {
   testResults: readonly { status: string; assertionResults: readonly { status: string }[] }[];
 }
 
-const [path] = process.argv.slice(2);
-if (path === undefined) throw new Error("usage: node scripts/count-tests.ts REPORT.json");
+const [path, flag] = process.argv.slice(2);
+if (path === undefined || (flag !== undefined && flag !== "--filtered")) {
+  throw new Error("usage: node scripts/count-tests.ts REPORT.json [--filtered]");
+}
 const report = JSON.parse(readFileSync(path, "utf8")) as Report;
 const brokenFiles = report.testResults.filter(
   ({ status, assertionResults }) =>
-    status === "failed" && assertionResults.every((test) => test.status === "passed"),
+    status === "failed" && assertionResults.every((test) => test.status !== "failed"),
 ).length;
-const failed = report.numTotalTests - report.numPassedTests + brokenFiles;
+const results = report.testResults.flatMap(({ assertionResults }) => assertionResults);
+const unchosen =
+  flag === undefined ? 0 : results.filter(({ status }) => status === "skipped").length;
+const failed = report.numTotalTests - unchosen - report.numPassedTests + brokenFiles;
 process.stdout.write(`${report.numPassedTests} ${failed}\n`);

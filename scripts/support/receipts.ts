@@ -24,6 +24,42 @@ export const readReceipts = (dataDir: string): { uid: number; outcome: string }[
     outcome: String(row["outcome"]),
   }));
 
+/** How many messages are settled. */
+const countSettled = (dataDir: string): number =>
+  Number(read(dataDir, "SELECT count(*) AS settled FROM receipts")[0]?.["settled"]);
+
+/** What was seen of messages being settled. */
+export interface Settling {
+  settled: number;
+  /** From the first look that found any to the last; NaN when there was one such look alone. */
+  perSecond: number;
+}
+
+/** Looks until `count` messages are settled by what `look` tells, or nothing has moved for `stallMs`. */
+export const watchSettling = async (
+  look: () => number | Promise<number>,
+  { count, stallMs }: { count: number; stallMs: number },
+): Promise<Settling> => {
+  let first: { settled: number; atMs: number } | null = null;
+  let settled = 0;
+  for (let movedMs = performance.now(); performance.now() - movedMs < stallMs;) {
+    const now = await look();
+    if (now !== settled) movedMs = performance.now();
+    settled = now;
+    if (settled > 0) first ??= { settled, atMs: movedMs };
+    if (settled >= count) break;
+    await sleep(LOOK_EVERY_MS);
+  }
+  const seconds = (performance.now() - (first?.atMs ?? 0)) / 1000;
+  return { settled, perSecond: (settled - (first?.settled ?? NaN)) / seconds };
+};
+
+/** As {@link watchSettling}, of a daemon that keeps its state itself. */
+export const watchOwnReceipts = (
+  dataDir: string,
+  wait: { count: number; stallMs: number },
+): Promise<Settling> => watchSettling(() => countSettled(dataDir), wait);
+
 /**
  * Waits until `count` messages are settled, or until nothing has moved for `stallMs`; returns how many
  * were settled then.
@@ -32,15 +68,4 @@ export const waitUntilSettled = async (
   dataDir: string,
   count: number,
   stallMs: number,
-): Promise<number> => {
-  let settled = 0;
-  for (let movedMs = performance.now(); performance.now() - movedMs < stallMs;) {
-    const [row] = read(dataDir, "SELECT count(*) AS settled FROM receipts");
-    const now = Number(row?.["settled"]);
-    if (now !== settled) movedMs = performance.now();
-    settled = now;
-    if (settled >= count) break;
-    await sleep(LOOK_EVERY_MS);
-  }
-  return settled;
-};
+): Promise<number> => (await watchOwnReceipts(dataDir, { count, stallMs })).settled;

@@ -88,7 +88,7 @@ test("the built code runs its scripts for Redis", { tags: ["redis"] }, async () 
     expect.stringMatching(/^acquire \[1,"\d+",0\]$/),
     expect.stringMatching(/^renew \[0,"me:\d+:0"\]$/),
     "read [null]",
-    'write [1,"1"]',
+    'write [1,"1","0"]',
     "release 1",
     "",
   ]);

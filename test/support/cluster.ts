@@ -10,7 +10,7 @@ import { type RedisServer, startRedis } from "./redis.ts";
 import { newUser } from "./scene.ts";
 
 /** One tenth: a lease of 1.5 s, a lock-delay of 1.6 s. */
-export const SCALE = 0.1;
+const SCALE = 0.1;
 
 /** What differs from the usual. */
 export interface ClusterOptions {
