@@ -40,6 +40,8 @@ export interface CheckReport {
   skip_replies: boolean;
   subject_group_dedup: boolean;
   data_dir_writable: boolean;
+  /** Where state is shared, without user and password; null: this host alone. */
+  redis: { server: string; fallback: Settings["lock"]["fallback"] } | null;
 }
 
 const problemsOf = (facts: CheckFacts): ConfigProblem[] => {
@@ -103,6 +105,12 @@ const activityReport = (activity: Activity): CheckReport["activity"] => {
   return { active: false, reason, wakes_at: wakeMs === null ? null : isoFromMs(wakeMs) };
 };
 
+/** `rediss://host:port/db`, and nothing that logs in. */
+const serverOf = (url: string): string => {
+  const { protocol, hostname, port, pathname } = new URL(url);
+  return `${protocol}//${hostname}:${port === "" ? "6379" : port}${pathname === "/" ? "" : pathname}`;
+};
+
 /** The report on `facts`. */
 export const createCheckReport = (facts: CheckFacts): CheckReport => {
   const { settings, source, version, overridden } = facts.loaded;
@@ -133,5 +141,9 @@ export const createCheckReport = (facts: CheckFacts): CheckReport => {
     skip_replies: polling.skipReplies,
     subject_group_dedup: polling.subjectGroupDedup,
     data_dir_writable: facts.isDataDirUsable,
+    redis:
+      settings.redisUrl === null
+        ? null
+        : { server: serverOf(settings.redisUrl), fallback: settings.lock.fallback },
   };
 };

@@ -6,6 +6,7 @@ import type { MailboxWord } from "../http/readiness.ts";
 import {
   type LiveMailbox,
   type LiveNode,
+  type NodeRows,
   type StatusReport,
   buildStatusReport,
   isHeld,
@@ -35,6 +36,21 @@ const disabledMailbox = (id: string, sinceMs: number): LiveMailbox => ({
   settledUpTo: null,
   lease: { state: "free", fence: null, holder: null, sinceMs: null },
 });
+
+/** This node, with the holders and fences of the mailboxes that others hold. */
+const amongOthers = (own: LiveNode, others: NodeRows, nowMs: number): LiveNode => {
+  const row = { node: own.node, live: JSON.stringify(own), wallMs: nowMs };
+  const all = liveNodeOf([row, ...others], nowMs);
+  const holders = new Map(all?.mailboxes.map((one) => [one.id, one]));
+  return {
+    ...own,
+    mailboxes: own.mailboxes.map((one) => {
+      const { holder = null, fence = null } = holders.get(one.id)?.lease ?? {};
+      if (isHeld(one.lease) || holder === null) return one;
+      return { ...one, lease: { ...one.lease, holder, fence } };
+    }),
+  };
+};
 
 /** The status of one process. */
 export const createNodeStatus = (deps: {
@@ -72,19 +88,16 @@ export const createNodeStatus = (deps: {
     destinations: destinations.view().map(({ id, breaker }) => ({ id, breaker })),
     config: origin(),
   });
-  /** This node, with what others tell of the mailboxes that they hold. */
   const liveAmongOthers = async (): Promise<LiveNode> => {
-    const own = live();
-    const nowMs = deps.clock.wallMs();
     const rows = await store.readNodes().catch((error: unknown) => {
       if (error instanceof RedisError) return [];
       throw error;
     });
-    const others = rows.filter((row) => row.node !== node);
-    const all = liveNodeOf([{ node, live: JSON.stringify(own), wallMs: nowMs }, ...others], nowMs);
-    const { mailboxes: merged = own.mailboxes } = all ?? {};
-    const ids = new Set(own.mailboxes.map(({ id }) => id));
-    return { ...own, mailboxes: merged.filter(({ id }) => ids.has(id)) };
+    return amongOthers(
+      live(),
+      rows.filter((row) => row.node !== node),
+      deps.clock.wallMs(),
+    );
   };
   return {
     live,

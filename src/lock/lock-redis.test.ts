@@ -242,8 +242,21 @@ describe("the fence", { tags: ["redis", "resilience"] }, () => {
     });
   });
 
+  test.each(["9007199254740993", "99999999999999999999", "inf", "nan", "1e3", ""])(
+    "%j that stands where fences are counted is foreign, and is named",
+    async (text) => {
+      await server.cli("SET", FENCE, text);
+      const foreign = { kind: "wrong_type", what: "fence:text" };
+      expect(await lockOf(A).acquire(null, 0)).toEqual(foreign);
+      await server.cli("DEL", FENCE);
+      await server.cli("HSET", STATE, "__fence", text);
+      expect(await lockOf(A).acquire(null, 0)).toEqual({ kind: "wrong_type", what: "state:text" });
+      expect(await server.cli("EXISTS", LOCK_KEY)).toBe("0");
+    },
+  );
+
   test("rises over a clock of Redis that fell behind what was given out", async () => {
-    const far = 9_000_000_000_000_000;
+    const far = 4_000_000_000_000_000;
     await server.cli("SET", FENCE, String(far));
     expect(await granted(lockOf(A))).toBe(far + 1);
     await server.cli("DEL", LOCK_KEY, FENCE);
@@ -283,7 +296,7 @@ describe("a clean release", { tags: ["redis", "resilience"] }, () => {
 describe("a lock that Redis cannot give", { tags: ["redis", "resilience"] }, () => {
   test.each([LOCK_KEY, FENCE, RELEASED, STATE])("names a wrong type under %s", async (key) => {
     await server.cli("RPUSH", key, "x");
-    expect(await lockOf(A).acquire(null, 0)).toEqual({ kind: "wrong_type" });
+    expect(await lockOf(A).acquire(null, 0)).toMatchObject({ kind: "wrong_type" });
     expect(await server.cli("DBSIZE")).toBe("1");
   });
 

@@ -11,10 +11,13 @@ export interface LockValue {
 
 const OURS = /^([0-9a-f-]{36}):(\d{1,16}):(\d{1,16})$/;
 
-/** The parts of a value of ours; null for any other text. */
+/** Fences are about milliseconds since 1970; one beyond this cannot be counted on exactly. */
+const MAX_FENCE = 2 ** 52;
+
+/** The parts of a value of ours; null for any other text, and for a fence that we never issued. */
 export const parseLockValue = (text: string): LockValue | null => {
   const [, owner, fence, renewals] = OURS.exec(text) ?? [];
-  if (owner === undefined) return null;
+  if (owner === undefined || Number(fence) >= MAX_FENCE) return null;
   return { owner, fence: Number(fence), renewals: Number(renewals) };
 };
 

@@ -144,15 +144,15 @@ describe("what Redis answers instead of a lock", () => {
     expect([results, lock.view().state]).toEqual([[reason], "standby"]);
   });
 
-  test.each([{ kind: "wrong_type" }, { kind: "refused", pulse: null, ttlMs: -1 }] as const)(
-    "is a foreign lock when it is not of our making (%o)",
-    async (answer) => {
-      const { calls, lock, world } = createSharedLockWorld();
-      world.acquire = async () => answer;
-      expect(await lock.acquire()).toMatchObject({ reason: "foreign_lock" });
-      expect(calls.at(-1)).toBe("0 unflock");
-    },
-  );
+  test.each([
+    { kind: "wrong_type", what: "fence:list" },
+    { kind: "refused", pulse: null, ttlMs: -1 },
+  ] as const)("is a foreign lock when it is not of our making (%o)", async (answer) => {
+    const { calls, lock, world } = createSharedLockWorld();
+    world.acquire = async () => answer;
+    expect(await lock.acquire()).toMatchObject({ reason: "foreign_lock" });
+    expect(calls.at(-1)).toBe("0 unflock");
+  });
 
   test.each([
     ["unsafe", "redis_unsafe"],

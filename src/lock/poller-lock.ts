@@ -221,10 +221,12 @@ const digest = async (
     return { kind: "refused", reason, code: null };
   }
   const reason = answer.kind === "wrong_type" ? "foreign_lock" : REDIS_REASONS[answer.failure];
+  // The key that is wrong may be another than the lock itself.
+  const holder = answer.kind === "wrong_type" ? answer.what : null;
   if (reason === "unreachable") driver.apply({ kind: "failed" });
-  else driver.apply({ kind: "refused", reason, holder: null, pulse: null });
+  else driver.apply({ kind: "refused", reason, holder, pulse: null });
   deps.onAcquisition?.(reason);
-  return { kind: "refused", reason, code: null };
+  return { kind: "refused", reason, code: holder };
 };
 
 const askShared = async (memory: Memory, shared: SharedPart): Promise<LeaseAnswer> => {

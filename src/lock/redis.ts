@@ -12,7 +12,7 @@ export type SharedAnswer =
   /** `pulse`: the value of a Signalpost process; null: a foreign one, never taken over. */
   | { kind: "refused"; pulse: string | null; ttlMs: number }
   /** A key holds another type of value than a lock could. */
-  | { kind: "wrong_type" }
+  | { kind: "wrong_type"; what: string }
   | { kind: "failed"; failure: RedisFailure };
 
 /** The answer to a renewal. `lost`: the value is another's, or gone (`vanished`). */
@@ -52,6 +52,10 @@ const failureOf = (error: unknown): RedisFailure => {
   if (error instanceof RedisError) return error.failure;
   throw error;
 };
+
+/** `fence:list`: the last part of our own key's name, and what it holds instead. */
+const whatOf = (key: string, kind: string): string =>
+  `${/\}:(\w+)$/.exec(key)?.[1] ?? "lock"}:${kind}`;
 
 const listOf = (reply: RedisReply): readonly RedisReply[] => (Array.isArray(reply) ? reply : []);
 
@@ -128,7 +132,7 @@ export const createRedisLock = (deps: RedisLockDeps): SharedLock => {
         grip.hold({ owner, fence, renewals: 0 });
         return { kind: "granted", fence, clean: second === 1 };
       }
-      if (code !== 0) return { kind: "wrong_type" };
+      if (code !== 0) return { kind: "wrong_type", what: whatOf(String(first), String(second)) };
       const standing = String(first);
       const value = parseLockValue(standing);
       if (value?.owner === owner) {

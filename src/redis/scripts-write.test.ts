@@ -179,6 +179,15 @@ describe("write", { tags: ["redis", "resilience"] }, () => {
     await on.close();
   });
 
+  test.each(["abc", "9223372036854775807", ""])(
+    "writes nothing when the revision reads %j",
+    async (revision) => {
+      await server.cli("HSET", STATE, "__rev", revision);
+      await expect(write({}, SET)).rejects.toMatchObject({ failure: "wrong_type" });
+      expect(await redis.get("some")).toBeNull();
+    },
+  );
+
   test("counts the writes under fences, and no others", async () => {
     expect(await writeCounted({ fence: "5" })).toEqual([1, "1", "1"]);
     expect(await writeCounted({})).toEqual([1, "2", "1"]);

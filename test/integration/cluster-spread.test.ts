@@ -170,8 +170,8 @@ describe("the status of a cluster", { tags: ["redis", "resilience"] }, () => {
     const { mailboxes: seen, node } = await standby.status();
     expect(node).toBe(other);
     expect(seen[0]).toMatchObject({
-      state: "polling",
-      lease: { state: "held", holder: self, fence: acquired["fence"] },
+      state: "standby",
+      lease: { state: "standby", holder: self, fence: acquired["fence"] },
     });
   });
 });

@@ -50,6 +50,9 @@ const explanation = (report: CheckReport): string => {
     `skip_replies ${onOff(report.skip_replies)}, ` +
       `subject group dedup ${onOff(report.subject_group_dedup)}, ` +
       `spool encryption ${onOff(report.spool_encrypted)}`,
+    report.redis === null
+      ? "state: on this host alone"
+      : `state: shared through ${report.redis.server}, lock.fallback ${report.redis.fallback} (not tried here)`,
     `data_dir: ${report.data_dir_writable ? "writable" : "not writable"}`,
     ...report.warnings.map((text) => `warning: ${text}`),
   ].join("\n");

@@ -168,10 +168,20 @@ describe("a bad document", () => {
   test("cannot open the network for an address of its own", () => {
     const url = "http://127.0.0.1:9000/";
     expect(problemsOf({ webhook_config: { url } })).toHaveLength(1);
+    const allowed = file().replace("max_attempts", "allow_private_addresses: true, max_attempts");
+    expect(problemsOf({ webhook_config: { url } }, load(allowed))).toHaveLength(1);
+  });
+
+  test("may move within the private host that the file opens, and to no other", () => {
     const open = load(
-      file().replace("max_attempts", "allow_private_addresses: true, max_attempts"),
+      file()
+        .replace("max_attempts", "allow_private_addresses: true, max_attempts")
+        .replace(/https:\/\/[^"\s,]+/, "http://127.0.0.1:8000/in"),
     );
-    expect(problemsOf({ webhook_config: { url } }, open)).toEqual([]);
+    expect(problemsOf({ webhook_config: { url: "http://127.0.0.1:9000/" } }, open)).toEqual([]);
+    const away = open.withDocuments({ webhook_config: { url: "https://other.example.com/" } });
+    expect(away.settings.webhook.allowPrivateAddresses).toBe(false);
+    expect(problemsOf({ webhook_config: { url: "http://127.0.0.2:9000/" } }, open)).toHaveLength(1);
   });
 });
 

@@ -3,7 +3,7 @@
 // left out on both ways. Used by load.ts.
 import type { ConfigProblem } from "../../core/errors.ts";
 import { DOCUMENTS, type DocumentName } from "../../store/store.ts";
-import { dotted, isTree, keyNamesBelow, type Path, withValue } from "../keys.ts";
+import { dotted, isTree, keyNamesBelow, type Path, valueAt, withValue } from "../keys.ts";
 
 /** Documents as they were stored, or as an operator wrote them; nobody has validated them. */
 export type Documents = Readonly<Partial<Record<DocumentName, unknown>>>;
@@ -104,6 +104,13 @@ const valuesOf = (name: DocumentName, document: unknown, complain: Complain): [P
   return values;
 };
 
+const PRIVATE = ["webhook", "allow_private_addresses"];
+
+const hostAt = (tree: unknown): string | null => {
+  const url = valueAt(tree, ["webhook", "url"]);
+  return typeof url === "string" ? (URL.parse(url)?.hostname ?? null) : null;
+};
+
 /** A tree with documents laid over it. */
 export interface Layered {
   tree: unknown;
@@ -115,7 +122,10 @@ export interface Layered {
   problems: readonly ConfigProblem[];
 }
 
-/** Lays documents over `tree`, key by key; what a variable settles stays as it is. */
+/**
+ * Lays documents over `tree`, key by key; what a variable settles stays as it is. Private addresses are
+ * open for the host that the file names, and for no other that a document brings in.
+ */
 export const layDocuments = (tree: unknown, documents: Documents, pinned: PinnedKeys): Layered => {
   const problems: ConfigProblem[] = [];
   const from = new Set<string>();
@@ -130,6 +140,7 @@ export const layDocuments = (tree: unknown, documents: Documents, pinned: Pinned
       laid = withValue(laid, path, readTexts(value, path, complain));
     }
   }
+  if (hostAt(laid) !== hostAt(tree)) laid = withValue(laid, PRIVATE, false);
   return {
     tree: laid,
     isFromDocument: (path) => from.has(dotted(documentKeyOf(path) ?? [])),

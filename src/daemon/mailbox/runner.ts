@@ -278,8 +278,9 @@ const liveOf = ({ parts, mailbox, memory, tenure, state }: Workplace): LiveMailb
   const { lastProofMs, cursor } = memory;
   const isFailing = memory.commitFailing || memory.spoolFailing;
   const polls = lease === "alone" ? "island" : "polling";
-  const isPolling = state.word() === "polling";
-  const word = isPolling ? (isFailing ? "commit_failing" : polls) : state.word();
+  const shown = state.word() === "polling" ? polls : state.word();
+  // Also in the first cycle of a tenure, whose word is still that of the wait before it.
+  const word = isFailing && tenure.lease() !== null ? "commit_failing" : shown;
   const { intervalMs } = parts.currentHot().polling;
   return {
     id: mailbox.id,

@@ -20,6 +20,12 @@ local ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local number = function(text) return tonumber(text or 0) or 0 end
 local issued = redis.call('GET', KEYS[2])
 local seen = redis.call('HGET', KEYS[4], '__fence')
+-- What is no whole number, or one that a double does not hold exactly, is not of our making.
+local foreign = function(text)
+  return text and not (string.match(text, '^%d+$') and tonumber(text) < 4503599627370496)
+end
+if foreign(issued) then return {-2, KEYS[2], 'text'} end
+if foreign(seen) then return {-2, KEYS[4], 'text'} end
 local fence = string.format('%.0f',
   math.max(number(issued) + 1, number(ARGV[3]) + 1, number(seen) + 1, ms))
 -- A user who may not call INFO gets no clean hand-over, but gets the lock.

@@ -19,6 +19,10 @@ if ARGV[3] ~= '' and count ~= number(ARGV[3]) and count ~= number(ARGV[3]) + num
   return {-2, string.format('%.0f', count)}
 end
 local revision = redis.call('HGET', KEYS[2], '__rev') or '0'
+-- HINCRBY would refuse it after everything else is written.
+if not string.match(revision, '^%d+$') or #revision > 15 then
+  return redis.error_reply('WRONGTYPE the revision of the state is no number of ours')
+end
 if ARGV[2] ~= '' and ARGV[2] ~= revision then return {0, revision} end
 
 -- A script that fails half-way is not rolled back: whatever can be refused must be refused before the

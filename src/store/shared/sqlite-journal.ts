@@ -164,7 +164,8 @@ const createHeld = (
   const mark = database.prepare("INSERT OR IGNORE INTO held (mailbox, redis_id) VALUES (?, ?)");
   const find = database.prepare("SELECT 1 FROM held WHERE mailbox = ? AND redis_id = ?");
   const raise = database.prepare(
-    `INSERT INTO high_waters (mailbox, fence) VALUES (?, ?)
+    // What somebody wrote into a lock and nobody issued must not keep this node out for good.
+    `INSERT INTO high_waters (mailbox, fence) SELECT ?1, ?2 WHERE ?2 < ${2 ** 52}
      ON CONFLICT DO UPDATE SET fence = max(fence, excluded.fence)`,
   );
   const highWater = createHighWater(database);

@@ -70,7 +70,7 @@ export const createHighWater = (database: SqlDatabase): ((mailbox: string) => nu
        UNION ALL SELECT issued FROM fences WHERE mailbox = ?1
        UNION ALL SELECT max(fence) FROM cursors WHERE mailbox = ?1
        UNION ALL SELECT fence FROM journal WHERE mailbox = ?1
-       UNION ALL SELECT fence FROM high_waters WHERE mailbox = ?1)`,
+       UNION ALL SELECT fence FROM high_waters WHERE mailbox = ?1 AND fence < ${2 ** 52})`,
   );
   return (mailbox) => Number(highest.get(mailbox)?.["fence"]);
 };

@@ -1,6 +1,7 @@
 // What is known of a folder and of subject groups: the cursor, the tail that survives a UIDVALIDITY
 // change, and the claims, in the form in which they are stored. Written by commits and publications,
 // read at the start of a cycle.
+import { RedisError } from "../../../redis/redis.ts";
 import type { Claim, CursorRecord, Store, TailEntry, TailRecord } from "../../store.ts";
 import { ask, mapOf, textOf, textsOf, type Writes } from "../commands.ts";
 import { askEach, folderName, type MailboxKeys, type Parts } from "../keys.ts";
@@ -19,14 +20,18 @@ export const folderNames = (fields: Iterable<string>): readonly string[] =>
     .filter((field) => field.startsWith(CURSOR))
     .map((field) => field.slice(CURSOR.length));
 
-/** A cursor from its JSON. */
+/** A cursor from its JSON. Throws `RedisError` `wrong_type` for what we did not write. */
 export const parseCursor = (
   mailbox: string,
   text: string | null | undefined,
-): CursorRecord | null =>
-  text === null || text === undefined
-    ? null
-    : { ...(JSON.parse(text) as Omit<CursorRecord, "mailbox">), mailbox };
+): CursorRecord | null => {
+  if (text === null || text === undefined) return null;
+  try {
+    return { ...(JSON.parse(text) as Omit<CursorRecord, "mailbox">), mailbox };
+  } catch {
+    throw new RedisError("wrong_type");
+  }
+};
 
 /** All cursors of a state hash. */
 export const cursorsOf = (
