@@ -13,6 +13,8 @@ const MAX_CONNECT_MS = 5000;
 /** A connection that is being closed and does not end by itself is destroyed after so long. */
 const CLOSE_MS = 100;
 const KEEP_ALIVE_MS = 10_000;
+/** Without an answer for so many command timeouts a connection is given up. */
+const SILENCE_TIMEOUTS = 10;
 
 /** `%40` is `@`; a lone percent sign stands for itself. */
 const decoded = (text: string): string => {
@@ -140,13 +142,26 @@ export const openRedis: OpenRedis = ({ url, commandTimeoutMs }) => {
   const { client, trouble, tried } = openLine(url, commandTimeoutMs);
   let isClosed = false;
 
+  let answeredMs = performance.now();
+  /** A connection that brought no answer for long is given up, in whatever state it hangs. */
+  const connectAnew = (): void => {
+    const nowMs = performance.now();
+    if (isClosed || nowMs - answeredMs < SILENCE_TIMEOUTS * commandTimeoutMs) return;
+    answeredMs = nowMs;
+    client.disconnect(true);
+  };
+
   const inTime = async <T>(work: (isLate: () => boolean) => Promise<T>): Promise<T> => {
     const { passed, isPassed, done } = startDeadline(commandTimeoutMs);
     try {
       await Promise.race([tried, passed]);
       if (isClosed) throw new Error("closed");
-      return await Promise.race([work(isPassed), passed]);
+      const answer = await Promise.race([work(isPassed), passed]);
+      answeredMs = performance.now();
+      return answer;
     } catch (error) {
+      if (isReply(error)) answeredMs = performance.now();
+      else connectAnew();
       throw isReply(error) ? errorOf(error) : (trouble() ?? errorOf(error));
     } finally {
       done();
