@@ -2,6 +2,8 @@
 // that differ, and away when a node of a fresh data directory starts. Called by bench-cluster.ts.
 import { setTimeout as sleep } from "node:timers/promises";
 import { subjects, until } from "../../test/support/deliveries.ts";
+import type { ClusterScene } from "../../test/support/cluster.ts";
+import type { TestDaemon } from "../../test/support/daemon.ts";
 import { untilSettled } from "../../test/support/cluster-steps.ts";
 import {
   type Row,
@@ -22,6 +24,18 @@ const LEASE_MS = 15_000;
 /** An append-only file, so that a Redis that is killed keeps what it answered. */
 const DURABLE = ["--appendonly", "yes"];
 
+/** Redis is killed and comes back with its data; the word of `node` half-way, and the times of both. */
+const endureOutage = async ({ redis }: ClusterScene, node: TestDaemon) => {
+  const killedMs = performance.now();
+  await redis.kill();
+  await sleep(AWAY_MS / 2);
+  const word = await wordOf(node);
+  await sleep(AWAY_MS / 2);
+  const backMs = performance.now();
+  await redis.start();
+  return { killedMs, backMs, word };
+};
+
 /** `lock.fallback: file`: the node goes on alone, and gives back what it did. */
 export const outageFile: Row = async (dovecot) => {
   await using scene = await openStage(dovecot, {
@@ -32,13 +46,7 @@ export const outageFile: Row = async (dovecot) => {
   const { requests } = scene.receiver;
   const { holder } = await startNodes(scene, ["a"]);
   await using load = await startLoad(scene);
-  const killedMs = performance.now();
-  await scene.redis.kill();
-  await sleep(AWAY_MS / 2);
-  const word = await wordOf(holder);
-  await sleep(AWAY_MS / 2);
-  const backMs = performance.now();
-  await scene.redis.start();
+  const { killedMs, backMs, word } = await endureOutage(scene, holder);
   await until(
     "state is shared again",
     async () => (await wordOf(holder)) === "polling",
@@ -73,13 +81,7 @@ export const outageWait: Row = async (dovecot) => {
   const { requests } = scene.receiver;
   const { holder } = await startNodes(scene, ["a", "b"]);
   await using load = await startLoad(scene);
-  const killedMs = performance.now();
-  await scene.redis.kill();
-  await sleep(AWAY_MS / 2);
-  const word = await wordOf(holder);
-  await sleep(AWAY_MS / 2);
-  const backMs = performance.now();
-  await scene.redis.start();
+  const { killedMs, backMs, word } = await endureOutage(scene, holder);
   const firstAfter = () => requests.find(({ beganMs }) => beganMs >= backMs);
   await until("a message after the return", () => firstAfter() !== undefined, PATIENCE_MS);
   const names = await endLoad(scene, load);

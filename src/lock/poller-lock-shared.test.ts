@@ -91,7 +91,7 @@ describe("a shared lock that somebody else has", () => {
 
   test("is refused by its holder's fence, which is learnt, and the host's lock goes back", async () => {
     const { calls, events, lock, results, world } = createSharedLockWorld();
-    world.acquire = async () => ({ kind: "refused", pulse: PULSE, ttlMs: 1000 });
+    world.acquire = async () => ({ kind: "refused", pulse: PULSE });
     expect(await lock.acquire()).toEqual(FREE);
     expect(calls).toEqual(["0 flock", "0 acquire null 40", "0 unflock", "0 raise 90"]);
     expect(events).toEqual([`0 lock.refused held_by_other ${OTHER} 1`]);
@@ -106,15 +106,14 @@ describe("a shared lock that somebody else has", () => {
         await clock.advance(1000);
       }
     };
-    world.acquire = async () => ({ kind: "refused", pulse: PULSE, ttlMs: 1000 });
+    world.acquire = async () => ({ kind: "refused", pulse: PULSE });
     await tryFor(400);
     world.acquire = async () => ({
       kind: "refused",
       pulse: `${ME.replace("a", "c")}:91:0`,
-      ttlMs: 1,
     });
     await tryFor(5);
-    world.acquire = async () => ({ kind: "refused", pulse: null, ttlMs: 1000 });
+    world.acquire = async () => ({ kind: "refused", pulse: null });
     await tryFor(5);
     world.health = { failure: "unreachable", sinceMs: clock.now() };
     await tryFor(5);
@@ -146,7 +145,7 @@ describe("what Redis answers instead of a lock", () => {
 
   test.each([
     { kind: "wrong_type", what: "fence:list" },
-    { kind: "refused", pulse: null, ttlMs: -1 },
+    { kind: "refused", pulse: null },
   ] as const)("is a foreign lock when it is not of our making (%o)", async (answer) => {
     const { calls, lock, world } = createSharedLockWorld();
     world.acquire = async () => answer;

@@ -235,7 +235,7 @@ const askShared = async (memory: Memory, shared: SharedPart): Promise<LeaseAnswe
   const holder = livingHolder(shared, nowMs);
   if (holder !== null) {
     driver.apply({ kind: "wanted" });
-    const answer = { kind: "refused", pulse: holder, ttlMs: shared.ttlMs } as const;
+    const answer = { kind: "refused", pulse: holder } as const;
     return orAbandon(memory, () => digest(memory, shared, { answer, sentMs: nowMs }));
   }
   const refusal = takeLocal(memory);

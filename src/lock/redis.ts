@@ -1,8 +1,9 @@
 // The lock of one mailbox in Redis (DESIGN section 5): acquire, take over, renew, release, by the shipped
 // scripts, with typed answers. It keeps the counter of its renewals and nothing else; when to do what is
 // decided by the lease state machine. Built by daemon/, driven by poller-lock.ts.
+import { listOf } from "../redis/commands.ts";
 import { keyOfLock } from "../redis/keys.ts";
-import { type Redis, type RedisFailure, type RedisReply, RedisError } from "../redis/redis.ts";
+import { type Redis, type RedisFailure, RedisError } from "../redis/redis.ts";
 import { formatLockValue, type LockValue, parseLockValue } from "./lock-value.ts";
 
 /** The answer to an acquisition. */
@@ -10,7 +11,7 @@ export type SharedAnswer =
   /** `clean`: the holder before us signed off on this very server process. */
   | { kind: "granted"; fence: number; clean: boolean }
   /** `pulse`: the value of a Signalpost process; null: a foreign one, never taken over. */
-  | { kind: "refused"; pulse: string | null; ttlMs: number }
+  | { kind: "refused"; pulse: string | null }
   /** A key holds another type of value than a lock could. */
   | { kind: "wrong_type"; what: string }
   | { kind: "failed"; failure: RedisFailure };
@@ -56,8 +57,6 @@ const failureOf = (error: unknown): RedisFailure => {
 /** `fence:list`: the last part of our own key's name, and what it holds instead. */
 const whatOf = (key: string, kind: string): string =>
   `${/\}:(\w+)$/.exec(key)?.[1] ?? "lock"}:${kind}`;
-
-const listOf = (reply: RedisReply): readonly RedisReply[] => (Array.isArray(reply) ? reply : []);
 
 /** The value that we last wrote and know to have been carried out, and the renewing of it. */
 interface Grip {
@@ -118,7 +117,7 @@ export const createRedisLock = (deps: RedisLockDeps): SharedLock => {
     if (answer.kind === "renewed") return { kind: "granted", fence: value.fence, clean: false };
     grip.hold(null);
     if (answer.kind === "failed") return answer;
-    return { kind: "refused", pulse: formatLockValue(value), ttlMs: 0 };
+    return { kind: "refused", pulse: formatLockValue(value) };
   };
 
   const acquire = async (takeOver: string | null, highWater: number): Promise<SharedAnswer> => {
@@ -138,7 +137,7 @@ export const createRedisLock = (deps: RedisLockDeps): SharedLock => {
       if (value?.owner === owner) {
         return value.fence > highWater ? await adopt(value) : await acquire(standing, highWater);
       }
-      return { kind: "refused", pulse: value === null ? null : standing, ttlMs: Number(second) };
+      return { kind: "refused", pulse: value === null ? null : standing };
     } catch (error) {
       return { kind: "failed", failure: failureOf(error) };
     }

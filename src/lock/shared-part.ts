@@ -12,8 +12,6 @@ export type Refusal = RefusalReason | "unreachable";
 export interface SharedPart {
   lock: SharedLock;
   constants: LeaseConstants;
-  /** How long an abandoned key stands, in milliseconds. */
-  ttlMs: number;
   /** The value of the key at the last look, and since when it stands so; null before the first. */
   seen(): { value: string | null; sinceMs: number } | null;
   /** Redis at the last look; `sinceMs` is monotonic. */

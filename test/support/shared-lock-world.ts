@@ -54,7 +54,7 @@ export const createSharedLockWorld = () => {
         return await world.release();
       },
     },
-    ...{ constants: SHARED_LEASE, ttlMs: 300_000 },
+    constants: SHARED_LEASE,
     seen: () => world.seen,
     health: () => world.health,
     mayTake: () => world.mayTake,

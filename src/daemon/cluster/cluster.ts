@@ -78,8 +78,6 @@ export interface Cluster {
   seen(mailbox: string): SeenValue | null;
   /** Living nodes, this one among them once it is registered. */
   members(): readonly Member[];
-  /** The host of a node that is or was registered lately; null: not known. */
-  hostOf(node: string): string | null;
   /**
    * As far as placement goes, may this node take the mailbox now? It prefers it, or nobody took it for
    * `freeForOthersMs` after it became free (or its holder's value stood still for a lease).

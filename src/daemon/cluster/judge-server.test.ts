@@ -1,39 +1,6 @@
-// Which servers may keep our state, judged by texts as INFO writes them.
+// Which servers may keep our state.
 import { describe, expect, test } from "vitest";
-import { judgeServer, parseServer } from "./judge-server.ts";
-
-const infoOf = (lines: readonly string[]): string => ["# Server", ...lines, ""].join("\r\n");
-
-describe("a server's INFO", () => {
-  test("tells its version, policy and size", () => {
-    const info = infoOf([
-      "redis_version:7.0.15",
-      "maxmemory:1048576",
-      "maxmemory_human:1.00M",
-      "maxmemory_policy:allkeys-lru",
-    ]);
-    expect(parseServer(info)).toEqual({
-      version: "7.0.15",
-      isValkey: false,
-      evictionPolicy: "allkeys-lru",
-      maxMemoryBytes: 1_048_576,
-    });
-  });
-
-  test("tells of Valkey by its own version, not by the one it answers old clients with", () => {
-    const info = infoOf(["redis_version:7.2.4", "server_name:valkey", "valkey_version:8.1.0"]);
-    expect(parseServer(info)).toMatchObject({ version: "8.1.0", isValkey: true });
-  });
-
-  test("tells nothing when it is not given", () => {
-    expect(parseServer("\n")).toEqual({
-      version: null,
-      isValkey: false,
-      evictionPolicy: null,
-      maxMemoryBytes: null,
-    });
-  });
-});
+import { judgeServer } from "./judge-server.ts";
 
 describe("the judgement on a server", () => {
   const fit = { version: "7.0.15", isValkey: false, evictionPolicy: "noeviction" };

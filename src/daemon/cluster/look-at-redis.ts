@@ -1,9 +1,10 @@
 // What the cluster's watch asks of Redis and tells it: one look at the locks, versions and members of all
 // mailboxes, and the heartbeat. It knows keys and replies, and keeps nothing.
+import { ask, type Command, encode, mapOf, textsOf } from "../../redis/commands.ts";
 import { keyOfLock, lockKeyFor, sharedKey } from "../../redis/keys.ts";
 import { type Redis, type RedisReply, RedisError } from "../../redis/redis.ts";
-import type { SharedServer, StateVersion } from "../../store/shared/shared-store.ts";
-import { parseServer } from "./judge-server.ts";
+import { ASK_SERVER, parseServer, type RedisServer } from "../../redis/server-info.ts";
+import type { StateVersion } from "../../store/shared/shared-store.ts";
 
 /** So many mailboxes are asked for in one script, so that none holds Redis up. */
 const CHUNK = 500;
@@ -22,7 +23,7 @@ export interface Look {
   /** Rows by node, see members.ts. */
   members: ReadonlyMap<string, string>;
   /** Null: not asked for. */
-  server: SharedServer | null;
+  server: RedisServer | null;
 }
 
 /** What to look at. */
@@ -33,22 +34,11 @@ export interface LookRequest {
   asksServer: boolean;
 }
 
-const listOf = (reply: RedisReply | undefined): readonly RedisReply[] =>
-  Array.isArray(reply) ? reply : [];
-
-const textOf = (reply: RedisReply | undefined): string | null =>
-  typeof reply === "string" ? reply : null;
-
-/** A command as the scripts `read` and `write` take it. */
-const commandOf = (...words: readonly string[]): string[] => [String(words.length), ...words];
-
-const read = async (redis: Redis, commands: readonly string[][]): Promise<readonly RedisReply[]> =>
-  listOf(await redis.script("read", [], commands.flat()));
-
 const readLocks = async (redis: Redis, keys: readonly string[], withVersions: boolean) => {
-  const states = keys.map((key) => commandOf("HMGET", keyOfLock(key, "state"), "__fence", "__rev"));
-  const locks = commandOf("MGET", ...keys);
-  return await read(redis, withVersions ? [locks, ...states] : [locks]);
+  const states = keys.map((key): Command => ["HMGET", keyOfLock(key, "state"), "__fence", "__rev"]);
+  const [first = "", ...others] = keys;
+  const locks: Command = ["MGET", first, ...others];
+  return await ask(redis, withVersions ? [locks, ...states] : [locks]);
 };
 
 /** A state of another type than ours must not hide every lock: then there are locks without versions. */
@@ -62,18 +52,9 @@ const readChunk = async (redis: Redis, keys: readonly string[]) => {
 };
 
 const versionOf = (reply: RedisReply): StateVersion | null => {
-  const [fence, revision] = listOf(reply).map(textOf);
+  const [fence, revision] = textsOf(reply);
   if (typeof fence !== "string" && typeof revision !== "string") return null;
   return { fence: Number(fence ?? 0), revision: Number(revision ?? 0) };
-};
-
-const pairsOf = (reply: RedisReply | undefined): ReadonlyMap<string, string> => {
-  const words = listOf(reply).map(String);
-  const pairs = new Map<string, string>();
-  for (let at = 0; at + 1 < words.length; at += 2) {
-    pairs.set(words[at] as string, words[at + 1] as string);
-  }
-  return pairs;
 };
 
 /** One look; rejects with `RedisError`. */
@@ -86,21 +67,21 @@ export const lookAtRedis = async (redis: Redis, request: LookRequest): Promise<L
     const keys = ids.map((id) => lockKeyFor(lockKey, id));
     const [values, ...states] = await readChunk(redis, keys);
     for (const [index, id] of ids.entries()) {
-      locks.set(id, textOf(listOf(values)[index]));
+      locks.set(id, textsOf(values)[index] ?? null);
       const state = states[index];
       if (state !== undefined) versions.set(id, versionOf(state));
     }
   }
   // After the locks: who holds one was registered before.
-  const info = asksServer ? [commandOf("INFO", "server"), commandOf("INFO", "memory")] : [];
-  const [rows, ...told] = await read(redis, [commandOf("HGETALL", MEMBERS_KEY), ...info]);
-  const server = asksServer ? parseServer(told.map((text) => textOf(text) ?? "").join("\n")) : null;
-  return { locks, versions, members: pairsOf(rows), server };
+  const info = asksServer ? ASK_SERVER : [];
+  const [rows, ...told] = await ask(redis, [["HGETALL", MEMBERS_KEY], ...info]);
+  const server = asksServer ? parseServer(told) : null;
+  return { locks, versions, members: mapOf(rows), server };
 };
 
-const writeMembers = async (redis: Redis, commands: readonly string[][]): Promise<void> => {
+const writeMembers = async (redis: Redis, commands: readonly Command[]): Promise<void> => {
   const keys = [MEMBERS_STATE_KEY, MEMBERS_STATE_KEY];
-  const reply = await redis.script("write", keys, ["", "", "", "", ...commands.flat()]);
+  const reply = await redis.script("write", keys, ["", "", "", "", ...encode(commands)]);
   if (!Array.isArray(reply) || reply[0] !== 1) throw new RedisError("other");
 };
 
@@ -110,10 +91,11 @@ export const writeBeat = async (
   node: string,
   { row, abandoned }: { row: string; abandoned: readonly string[] },
 ): Promise<void> => {
-  const removal = abandoned.length === 0 ? [] : [commandOf("HDEL", MEMBERS_KEY, ...abandoned)];
-  await writeMembers(redis, [...removal, commandOf("HSET", MEMBERS_KEY, node, row)]);
+  const removal: readonly Command[] =
+    abandoned.length === 0 ? [] : [["HDEL", MEMBERS_KEY, ...abandoned]];
+  await writeMembers(redis, [...removal, ["HSET", MEMBERS_KEY, node, row]]);
 };
 
 /** Says goodbye: the row of this node goes. Rejects with `RedisError`. */
 export const removeBeat = (redis: Redis, node: string): Promise<void> =>
-  writeMembers(redis, [commandOf("HDEL", MEMBERS_KEY, node)]);
+  writeMembers(redis, [["HDEL", MEMBERS_KEY, node]]);

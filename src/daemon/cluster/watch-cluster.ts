@@ -230,7 +230,6 @@ export const startClusterWatch = (deps: ClusterWatchDeps): ClusterWatch => {
     seen: (mailbox) => seenValue(memory.view, mailbox),
     stateVersion: (mailbox) => memory.view.versions.get(mailbox) ?? null,
     members: () => memory.view.roster.living,
-    hostOf: (of) => memory.view.roster.hosts.get(of) ?? null,
     mayTake: (mailbox) => mayTake(memory, mailbox),
     mustGiveBack: (mailbox) =>
       memory.health.kind === "reachable" && mustGiveBackIn(memory.view, mailbox, deps),

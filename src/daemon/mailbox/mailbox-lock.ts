@@ -94,7 +94,6 @@ const createSharedPart = (
       },
     },
     constants: lease,
-    ttlMs: lock.ttlMs,
     seen: () => watch.seen(mailbox),
     health: () => healthOf(clustered),
     mayTake: () => !isPlaced || (isTurnKnown() && watch.mayTake(mailbox)),

@@ -2,7 +2,7 @@
 // locks waiting. Every node does it; what one has trimmed the others do not find. Called once a minute by
 // the daemon.
 import type { Store } from "../store.ts";
-import { namesOf, textsOf } from "./commands.ts";
+import { namesOf, textsOf } from "../../redis/commands.ts";
 import { askEach, type MailboxKeys, type Parts } from "./keys.ts";
 import { folderNames, TAIL_MAX_ROWS } from "./mailbox/folders.ts";
 

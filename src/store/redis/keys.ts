@@ -5,7 +5,7 @@ import type { Clock } from "../../core/clock.ts";
 import { keyOfLock, lockKeyFor, sharedKey } from "../../redis/keys.ts";
 import type { Redis, RedisReply } from "../../redis/redis.ts";
 import type { SpoolCipher } from "../spool-cipher.ts";
-import { ask, type Command, inPages, namesOf } from "./commands.ts";
+import { ask, type Command, inPages, namesOf } from "../../redis/commands.ts";
 import { MAILBOXES_KEY, type Scope, type Transactions } from "./transaction.ts";
 
 /** The keys of one mailbox. */

@@ -5,15 +5,8 @@ import { AppError, FencedError, StateLostError } from "../../core/errors.ts";
 import { sharedKey } from "../../redis/keys.ts";
 import type { Redis, RedisReply } from "../../redis/redis.ts";
 import type { StateVersion } from "../shared/shared-store.ts";
-import {
-  ask,
-  type Command,
-  createWrites,
-  encode,
-  listOf,
-  textsOf,
-  type Writes,
-} from "./commands.ts";
+import { ask, type Command, encode, listOf, textsOf } from "../../redis/commands.ts";
+import { createWrites, type Writes } from "./writes.ts";
 
 /** The set of all mailboxes that have state. */
 export const MAILBOXES_KEY = sharedKey("mailboxes");

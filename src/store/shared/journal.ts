@@ -36,8 +36,6 @@ export interface Journal {
   version(mailbox: string): Promise<StateVersion | null>;
   /** Newest settled first. */
   readTail(mailbox: string): Promise<readonly (TailRecord & { folder: string })[]>;
-  /** Mailboxes with an entry. */
-  mailboxes(): Promise<readonly string[]>;
   /**
    * A commit was made to shared state: remembers cursor, tail, claims, and the pairs it opened and
    * closed. The version that is remembered never falls.

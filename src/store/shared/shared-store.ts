@@ -1,6 +1,7 @@
 // The contract of a store that several hosts share, beyond that of every store: each mailbox's state has
 // a version, so that a node can tell whether it lost something, and what a node remembers can be
 // published into it. Redis keeps it; the routed store and the journal work with it.
+import type { RedisServer } from "../../redis/server-info.ts";
 import type { CursorRecord, Receipt, SpoolEntry, Store, TailRecord } from "../store.ts";
 
 /** How new the state of a mailbox is: by fence, then by the number of writes. */
@@ -50,17 +51,6 @@ export interface Publication {
   closed: readonly OpenPair[];
 }
 
-/** What the server is, as far as it tells. */
-export interface SharedServer {
-  /** `7.0.15`, and whether it is Valkey; null: it does not tell. */
-  version: string | null;
-  isValkey: boolean;
-  /** `maxmemory_policy`; null: it does not tell. */
-  evictionPolicy: string | null;
-  /** 0: no limit. */
-  maxMemoryBytes: number | null;
-}
-
 /** A store that several hosts share. Every method of it may reject with `RedisError`. */
 export interface SharedStore extends Store {
   /** The version after the last write of this mailbox that this store made or read; null: none. */
@@ -79,5 +69,5 @@ export interface SharedStore extends Store {
   setMarker(marker: string): Promise<string>;
   /** The shared HMAC key; the first one offered stands. `hmacKey` rejects until there is one. */
   offerHmacKey(key: Uint8Array): Promise<Uint8Array>;
-  readServer(): Promise<SharedServer>;
+  readServer(): Promise<RedisServer>;
 }

@@ -255,14 +255,10 @@ const createRecords = (
 export const createSqliteJournal = (database: SqlDatabase): Journal => {
   const transaction = createTransaction(database);
   const copyDocuments = createDocumentCopy(database, transaction);
-  const list = database.prepare(
-    "SELECT mailbox FROM journal UNION SELECT mailbox FROM cursors ORDER BY mailbox",
-  );
   return {
     ...createRecords(database),
     ...createHeld(database),
     ...createFacts(database),
-    mailboxes: async () => list.all().map((row) => String(row["mailbox"])),
     documents: createDocuments(database, transaction).readDocuments,
     copyDocuments: async (documents) => copyDocuments(documents),
   };

@@ -3,7 +3,7 @@
 import { isoFromMs, numberFromDay } from "../../../core/calendar.ts";
 import { sharedKey } from "../../../redis/keys.ts";
 import { DOCUMENTS, type DocumentName, type Store, type StoredDocument } from "../../store.ts";
-import { ask, textOf } from "../commands.ts";
+import { ask, textOf } from "../../../redis/commands.ts";
 import { INSTALLATION, type Parts } from "../keys.ts";
 import { CHANGES_KEY } from "../transaction.ts";
 

@@ -11,7 +11,6 @@ import {
   spooledReceiptOf,
 } from "../../contract/samples.contract.ts";
 import type { SharedStore } from "../../shared/shared-store.ts";
-import { parseInfo } from "./server.ts";
 
 const DOC = "signalpost:doc:polling_config";
 const MEBIBYTE = 1024 * 1024;
@@ -110,16 +109,6 @@ describe("an installation on Redis", { tags: ["redis", "resilience"] }, () => {
     } finally {
       await redis.server.cli("ACL", "SETUSER", "default", "+info");
     }
-  });
-
-  test("a Valkey server is told by its own version", () => {
-    const info =
-      "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.0\r\n";
-    expect([...parseInfo(info)]).toEqual([
-      ["redis_version", "7.2.4"],
-      ["server_name", "valkey"],
-      ["valkey_version", "8.1.0"],
-    ]);
   });
 
   test("the spool takes a quarter of the memory, looked at once a minute", async () => {

@@ -2,7 +2,7 @@
 // by status.
 import { sharedKey } from "../../../redis/keys.ts";
 import type { Store } from "../../store.ts";
-import { ask, mapOf, textOf } from "../commands.ts";
+import { ask, mapOf, textOf } from "../../../redis/commands.ts";
 import { INSTALLATION, type Parts } from "../keys.ts";
 
 const NODES_KEY = sharedKey("nodes");

@@ -3,25 +3,14 @@
 // Redis.
 import { AppError } from "../../../core/errors.ts";
 import { sharedKey } from "../../../redis/keys.ts";
-import type { SharedServer, SharedStore } from "../../shared/shared-store.ts";
+import { ASK_SERVER, parseServer } from "../../../redis/server-info.ts";
+import type { SharedStore } from "../../shared/shared-store.ts";
 import type { Store } from "../../store.ts";
-import { ask, textOf } from "../commands.ts";
+import { ask, textOf } from "../../../redis/commands.ts";
 import { INSTALLATION, type Parts } from "../keys.ts";
 
 const MARKER_KEY = sharedKey("marker");
 const HMAC_KEY = sharedKey("hmac-key");
-
-/** The fields of an answer to INFO; none where the user may not ask. */
-export const parseInfo = (text: string | null): ReadonlyMap<string, string> =>
-  new Map(
-    (text ?? "")
-      .split(/\r?\n/)
-      .filter((line) => /^\w+:/.test(line))
-      .map((line) => {
-        const colon = line.indexOf(":");
-        return [line.slice(0, colon), line.slice(colon + 1)];
-      }),
-  );
 
 /** What the nodes share besides state. */
 export const createMeeting = ({
@@ -51,21 +40,6 @@ export const createMeeting = ({
         hint: "start the daemon once: the first node to reach Redis sets it",
       });
     },
-    readServer: async (): Promise<SharedServer> => {
-      const [server, memory] = (
-        await ask(redis, [
-          ["INFO", "server"],
-          ["INFO", "memory"],
-        ])
-      ).map((reply) => parseInfo(textOf(reply)));
-      const valkey = server?.get("valkey_version");
-      const maxMemory = memory?.get("maxmemory");
-      return {
-        version: valkey ?? server?.get("redis_version") ?? null,
-        isValkey: valkey !== undefined || server?.get("server_name") === "valkey",
-        evictionPolicy: memory?.get("maxmemory_policy") ?? null,
-        maxMemoryBytes: maxMemory === undefined ? null : Number(maxMemory),
-      };
-    },
+    readServer: async () => parseServer(await ask(redis, ASK_SERVER)),
   };
 };

@@ -3,7 +3,7 @@
 import { AppError } from "../../../core/errors.ts";
 import { settledAgain } from "../../spool-rules.ts";
 import type { Commit, CommitResult, CursorRecord, Receipt, Store } from "../../store.ts";
-import { namesOf, textsOf } from "../commands.ts";
+import { namesOf, textsOf } from "../../../redis/commands.ts";
 import { folderName, type MailboxKeys, type Parts } from "../keys.ts";
 import type { Transaction } from "../transaction.ts";
 import { createEventTable, type EventRecord, type EventTable, putEntry } from "./events.ts";

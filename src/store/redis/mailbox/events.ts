@@ -5,7 +5,8 @@ import type { RedisReply } from "../../../redis/redis.ts";
 import type { Receipt, SpoolEntry, SpoolRow } from "../../store.ts";
 import type { SpoolCipher } from "../../spool-cipher.ts";
 import { isEnded } from "../../spool-rules.ts";
-import { type Command, textsOf, type Writes } from "../commands.ts";
+import { type Command, textsOf } from "../../../redis/commands.ts";
+import type { Writes } from "../writes.ts";
 import type { MailboxKeys } from "../keys.ts";
 import type { Transaction } from "../transaction.ts";
 

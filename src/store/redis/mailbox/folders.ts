@@ -3,7 +3,8 @@
 // read at the start of a cycle.
 import { RedisError } from "../../../redis/redis.ts";
 import type { Claim, CursorRecord, Store, TailEntry, TailRecord } from "../../store.ts";
-import { ask, mapOf, textOf, textsOf, type Writes } from "../commands.ts";
+import { ask, mapOf, textOf, textsOf } from "../../../redis/commands.ts";
+import type { Writes } from "../writes.ts";
 import { askEach, folderName, type MailboxKeys, type Parts } from "../keys.ts";
 
 /** No more than so many entries of a tail are read or kept. */

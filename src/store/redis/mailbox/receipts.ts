@@ -2,7 +2,7 @@
 // Each message counts once, under its latest outcome, also after its receipt is trimmed. Read by
 // commands, the API and the mailbox loop.
 import type { Receipt, Store } from "../../store.ts";
-import { ask, namesOf, textsOf } from "../commands.ts";
+import { ask, namesOf, textsOf } from "../../../redis/commands.ts";
 import { askEach, type MailboxKeys, type Parts } from "../keys.ts";
 import { createEventTable, parseReceipt } from "./events.ts";
 

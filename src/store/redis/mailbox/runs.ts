@@ -2,7 +2,7 @@
 // process, the messages an operator wants sent again, and where a mailbox begins whose state was lost.
 // Called by the mailbox loop and by commands.
 import type { Store } from "../../store.ts";
-import { ask, mapOf, namesOf, textOf, textsOf } from "../commands.ts";
+import { ask, mapOf, namesOf, textOf, textsOf } from "../../../redis/commands.ts";
 import { askEach, type Parts } from "../keys.ts";
 import { CHANGES_KEY } from "../transaction.ts";
 

@@ -5,7 +5,7 @@ import type { OpenPair, Publication, SharedState, SharedStore } from "../../shar
 import type { SpoolCipher } from "../../spool-cipher.ts";
 import { isEnded, keepPairs, settledAgain, withPair } from "../../spool-rules.ts";
 import type { Receipt } from "../../store.ts";
-import { ask, mapOf } from "../commands.ts";
+import { ask, mapOf } from "../../../redis/commands.ts";
 import { folderName, type MailboxKeys, type Parts } from "../keys.ts";
 import { type Transaction, versionOf } from "../transaction.ts";
 import { createEventTable, type EventRecord, parseRows, putEntry } from "./events.ts";

@@ -1,7 +1,7 @@
 // The lanes of a mailbox's spool: one for each destination and each key that seals its payloads. What no
 // configured key opens lies in lanes of its own, so that nobody has to look at it to pass it by. Sums are
 // kept with each write, and read here. Used by the spool's reads and writes.
-import { ask, mapOf } from "../commands.ts";
+import { ask, mapOf } from "../../../redis/commands.ts";
 import type { MailboxKeys, Parts } from "../keys.ts";
 
 /** A lane, and how much lies in it. */

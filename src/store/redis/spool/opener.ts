@@ -1,7 +1,7 @@
 // Opening payloads, and remembering those that are damaged: a key at hand does not open them, or they are
 // gone while their row is there. They are counted, and hold nobody up. Used by the reads of the spool.
 import type { SpoolEntry } from "../../store.ts";
-import { ask, textsOf } from "../commands.ts";
+import { ask, textsOf } from "../../../redis/commands.ts";
 import type { MailboxKeys, Parts } from "../keys.ts";
 import { pairName, parseRows, type StoredRow } from "../mailbox/events.ts";
 

@@ -3,7 +3,7 @@
 // otherwise left alone. Called by the spool's worker, the daemon's status and the commands.
 import { LONGEST_WAIT_MS } from "../../spool-rules.ts";
 import type { DueQuery, SpoolEntry, Store } from "../../store.ts";
-import { ask, mapOf, namesOf, textsOf } from "../commands.ts";
+import { ask, mapOf, namesOf, textsOf } from "../../../redis/commands.ts";
 import { askEach, type MailboxKeys, type Parts } from "../keys.ts";
 import { parseRows, type StoredRow } from "../mailbox/events.ts";
 import { type Lane, parseLanes, readLanes } from "./lanes.ts";

@@ -1,10 +1,10 @@
 // The spool as a whole, without payloads: what is parked, and how full it is over all mailboxes, told by
 // sums that each write keeps. Called by the daemon before it fetches, by status and by the commands.
 import type { SpoolUsage, Store } from "../../store.ts";
-import { ask, mapOf, namesOf, textOf, textsOf } from "../commands.ts";
+import { ask, mapOf, namesOf, textsOf } from "../../../redis/commands.ts";
 import { askEach, type Parts } from "../keys.ts";
 import { parseRows, type StoredRow } from "../mailbox/events.ts";
-import { parseInfo } from "../installation/server.ts";
+import { ASK_SERVER, parseServer } from "../../../redis/server-info.ts";
 import { parseLanes } from "./lanes.ts";
 
 /** Of a Redis that many share the spool takes no more than this, whatever it may hold. */
@@ -21,8 +21,7 @@ const createMaxBytes = ({ redis, clock, cipher }: Parts): (() => Promise<number>
   return async () => {
     const nowMs = clock.monoMs();
     if (known === null || nowMs - known.atMs >= ASK_EVERY_MS) {
-      const [info] = await ask(redis, [["INFO", "memory"]]);
-      const maxMemory = Number(parseInfo(textOf(info)).get("maxmemory") ?? 0);
+      const maxMemory = parseServer(await ask(redis, ASK_SERVER)).maxMemoryBytes ?? 0;
       const share = maxMemory > 0 ? Math.floor(maxMemory * MAX_SHARE) : MAX_BYTES;
       const bytes = Math.min(MAX_BYTES, share);
       const isSealed = cipher.keyIds.length > 0;

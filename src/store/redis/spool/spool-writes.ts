@@ -4,7 +4,7 @@
 import type { PairState } from "../../../core/outcome.ts";
 import { afterAttempt, pairOfRow, parkedAs, replayed, withPair } from "../../spool-rules.ts";
 import type { PairSelector, SpoolUpdate, Store } from "../../store.ts";
-import { ask, inPages, mapOf, namesOf, textsOf } from "../commands.ts";
+import { ask, inPages, mapOf, namesOf, textsOf } from "../../../redis/commands.ts";
 import { askEach, type MailboxKeys, type Parts } from "../keys.ts";
 import {
   createEventTable,
