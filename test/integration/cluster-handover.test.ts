@@ -59,9 +59,22 @@ const delaysUnder = (daemon: TestDaemon, fence: number): number =>
 const ttlMs = async ({ redis }: ClusterScene): Promise<number> =>
   Number(await redis.cli("PTTL", LOCK_KEY));
 
-/** From now on. A node that is preferred soon gets the mailbox back, so nobody waits for its word. */
-const standsBy = async (daemon: TestDaemon): Promise<void> =>
-  void (await daemon.waitForNext("lock.refused", ({ reason }) => reason === "held_by_other"));
+/**
+ * From now on: the log says that another holds the mailbox, or that the node got it back under a newer fence
+ * than `fence`. A node that is preferred may be handed it before it has asked once.
+ */
+const standsBy = async (daemon: TestDaemon, fence: number): Promise<void> => {
+  const from = daemon.lines.length;
+  await until("it stands by, or was handed the mailbox anew", () =>
+    daemon.lines
+      .slice(from)
+      .some(
+        (line) =>
+          (line.event === "lock.refused" && line["reason"] === "held_by_other") ||
+          (line.event === "lock.acquired" && Number(line["fence"]) > fence),
+      ),
+  );
+};
 
 /** Waits until the successor is at work, ends the arrivals, and waits for the last message. */
 const finish = async (
@@ -165,7 +178,7 @@ describe("two daemons with one Redis", { tags: ["redis", "resilience"] }, () => 
     const newFence = await fenceAfter(standby, oldFence);
     await sleep(LONG_MS - (performance.now() - stoppedMs));
     await until("the successor delivers", () => fencesInOrder(requests).length === 2);
-    const stoodBy = standsBy(holder);
+    const stoodBy = standsBy(holder, newFence);
     holder.kill("SIGCONT");
     const wokenMs = performance.now();
     const seen: { fence: number; delivered: number }[] = [];
@@ -214,7 +227,7 @@ describe("two daemons with one Redis", { tags: ["redis", "resilience"] }, () => 
       const { status, body } = await holder.readyz();
       return status === 503 && body.mailboxes["default"] === "waiting_for_redis";
     });
-    const stoodBy = standsBy(holder);
+    const stoodBy = standsBy(holder, newFence);
     relay?.unmute();
     await stoodBy;
 

@@ -47,7 +47,8 @@ export const createDaemonLog = () => {
       isWanted: (line: LogLine) => boolean;
       timeoutMs: number;
       failure: () => string | null;
-      late: string;
+      /** What the error says, asked for when it is too late. */
+      late: () => string;
     }): Promise<LogLine> {
       return new Promise((resolve, reject) => {
         let at = wait.from;
@@ -64,7 +65,7 @@ export const createDaemonLog = () => {
           const failure = wait.failure();
           if (failure !== null) end(() => reject(new Error(failure)));
         };
-        const timer = setTimeout(() => end(() => reject(new Error(wait.late))), wait.timeoutMs);
+        const timer = setTimeout(() => end(() => reject(new Error(wait.late()))), wait.timeoutMs);
         looks.add(look);
         look();
       });

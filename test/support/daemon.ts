@@ -167,7 +167,7 @@ export const createTestDaemon = (options: DaemonOptions): TestDaemon => {
         one === null || one.end === null
           ? null
           : `the daemon ended (${JSON.stringify(one.end)}) without ${event}: ${stderr}${tail()}`,
-      late: `no ${event} within ${wait.ms} ms; the last lines: ${tail()}`,
+      late: () => `no ${event} within ${wait.ms} ms; the last lines: ${tail()}`,
     });
   };
   const httpPort = (): number =>
