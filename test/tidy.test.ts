@@ -28,6 +28,7 @@ const RANKS: Readonly<Record<string, number>> = {
   mail: 3,
   rules: 3,
   webhook: 3,
+  offload: 3,
   orchestrator: 4,
   poller: 4,
   http: 5,
@@ -36,7 +37,7 @@ const RANKS: Readonly<Record<string, number>> = {
 };
 
 const OUTSIDE =
-  /^(node:)?(fs|net|tls|dns|http|https|http2|dgram|child_process|cluster|worker_threads|sqlite|timers|perf_hooks|os|process|zlib|module|vm|v8|readline|inspector|async_hooks)(\/|$)|^(imapflow|undici|koffi|fastify|pino|ioredis|hoodiecrow-imap)(\/|$)/;
+  /^(node:)?(fs|net|tls|dns|http|https|http2|dgram|child_process|cluster|worker_threads|sqlite|timers|perf_hooks|os|process|zlib|module|vm|v8|readline|inspector|async_hooks)(\/|$)|^(imapflow|undici|koffi|fastify|pino|ioredis|hoodiecrow-imap|mailparser|@zone-eu|@aws-sdk)(\/|$)/;
 
 const MAX_LINES = 400;
 const MAX_FILES = 10;

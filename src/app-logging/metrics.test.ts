@@ -25,6 +25,9 @@ const PUBLISHED = [
   "bytes_in_flight",
   "cluster_nodes",
   "redis_state",
+  "offloads_total",
+  "offload_bytes_total",
+  "offload_usable",
 ];
 
 const lines = async (metrics: { render(): Promise<string> }): Promise<string[]> =>

@@ -33,6 +33,15 @@ export interface Metrics {
   redisState(state: (typeof REDIS_STATES)[number]): void;
   /** Living nodes of the cluster, this one among them. */
   clusterNodes(count: number): void;
+  /**
+   * An attachment or a link that was to be offloaded: `stored`, or why not, a word of `UploadFailure` or
+   * `FetchFailure` in offload/.
+   */
+  offload(what: "attachment" | "link", result: string): void;
+  /** So many decoded bytes were stored. */
+  offloadBytes(count: number): void;
+  /** Does the storage (or the worker) work, or is it only probed? */
+  offloadUsable(what: "attachment" | "link", isUsable: boolean): void;
   /** `reason`: a word of `MailFailure` or another from a closed list. */
   reconnect(mailbox: string, reason: string): void;
   /** The HTML of a message was cut at its cap; once a message. */
@@ -107,6 +116,11 @@ const createCounters = (registers: Registry[]) => {
       "mailbox",
       "reason",
     ]),
+    offloads: counter("offloads_total", "Attachments and links to be offloaded, by their end.", [
+      "what",
+      "result",
+    ]),
+    offloadBytes: counter("offload_bytes_total", "Decoded bytes of attachments stored.", []),
     truncations: counter("html_truncations_total", "Messages whose HTML was cut at its cap.", []),
     dropped: counter("log_lines_dropped_total", "Log lines dropped, their reader being slow.", []),
   };
@@ -121,6 +135,9 @@ const createGauges = (registers: Registry[]) => {
     leaseState: gauge("lease_state", "1 for the state the lease is in.", ["mailbox", "state"]),
     leaseFence: gauge("lease_fence", "Fence of the lease last held here.", ["mailbox"]),
     redisState: gauge("redis_state", "1 for the state Redis is in.", ["state"]),
+    offloadUsable: gauge("offload_usable", "1 while what takes them works; 0: only probed.", [
+      "what",
+    ]),
     clusterNodes: gauge("cluster_nodes", "Living nodes of the cluster; 0 without Redis.", []),
     cycleSeconds: new Histogram({
       name: "signalpost_cycle_seconds",
@@ -200,6 +217,9 @@ export const createMetrics = (): Metrics => {
       for (const state of REDIS_STATES) gauges.redisState.set({ state }, state === now ? 1 : 0);
     },
     clusterNodes: (count) => gauges.clusterNodes.set(count),
+    offload: (what, result) => counters.offloads.inc({ what, result }),
+    offloadBytes: (count) => counters.offloadBytes.inc(count),
+    offloadUsable: (what, isUsable) => gauges.offloadUsable.set({ what }, isUsable ? 1 : 0),
     reconnect: (mailbox, reason) => reconnects.inc({ mailbox, reason }),
     htmlTruncated: () => counters.truncations.inc(),
     logLinesDropped: (count) => counters.dropped.inc(count),

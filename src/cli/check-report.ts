@@ -42,6 +42,22 @@ export interface CheckReport {
   data_dir_writable: boolean;
   /** Where state is shared, without user and password; null: this host alone. */
   redis: { server: string; fallback: Settings["lock"]["fallback"] } | null;
+  /** Null: attachments stay in the mailbox, and links what they are. */
+  offload: {
+    storage: {
+      /** The host of the storage; null: AWS S3 of the region. */
+      host: string | null;
+      region: string;
+      bucket: string;
+      /** How long the URLs in events are good for; null: they are public and stay. */
+      presign_seconds: number | null;
+      min_bytes: number;
+      max_bytes: number;
+      content_types: number;
+      filenames: number;
+    } | null;
+    fetch_worker: { host: string; bucket: string; link_hosts: readonly string[] } | null;
+  } | null;
 }
 
 const problemsOf = (facts: CheckFacts): ConfigProblem[] => {
@@ -111,6 +127,28 @@ const serverOf = (url: string): string => {
   return `${protocol}//${hostname}:${port === "" ? "6379" : port}${pathname === "/" ? "" : pathname}`;
 };
 
+const offloadReport = (offload: Settings["offload"]): CheckReport["offload"] => {
+  if (offload === null) return null;
+  const { storage, worker } = offload;
+  return {
+    storage: storage && {
+      host: storage.endpoint === null ? null : new URL(storage.endpoint).host,
+      region: storage.region,
+      bucket: storage.bucket,
+      presign_seconds: offload.publicBaseUrl === null ? offload.presignSeconds : null,
+      min_bytes: offload.minBytes,
+      max_bytes: offload.maxBytes,
+      content_types: offload.contentTypes.length,
+      filenames: offload.filenames.length,
+    },
+    fetch_worker: worker && {
+      host: new URL(worker.url).host,
+      bucket: worker.bucket,
+      link_hosts: worker.hosts,
+    },
+  };
+};
+
 /** The report on `facts`. */
 export const createCheckReport = (facts: CheckFacts): CheckReport => {
   const { settings, source, version, overridden } = facts.loaded;
@@ -145,5 +183,6 @@ export const createCheckReport = (facts: CheckFacts): CheckReport => {
       settings.redisUrl === null
         ? null
         : { server: serverOf(settings.redisUrl), fallback: settings.lock.fallback },
+    offload: offloadReport(settings.offload),
   };
 };

@@ -31,11 +31,14 @@ The same without a file: \`ENABLE_BACKGROUND_TASKS=true\`, \`IMAP_SERVER\`, \`EM
   that is set counts. A variable that is empty or blank counts as unset. Truth values are \`1 true yes y on\` and
   \`0 false no n off\`; lists are separated by commas. The variables of one account make or override the mailbox
   \`default\`. \`DISABLE_BACKGROUND_TASKS=true\` beats every way to enable them.
+- **The \`R2_…\` variables** of the Python service fill in an \`offload\` that the file, or a variable
+  \`SIGNALPOST_OFFLOAD_…\`, begins; those of the worker likewise a \`fetch_worker\`. Alone they begin both as they did
+  there, when \`R2_FETCH_ENABLED\` is true and \`R2_FETCH_ENDPOINT\` is set; otherwise they mean nothing.
 - **\`\${NAME}\` inside a text of the file** is replaced by that variable after parsing, also where the key is a number
   or a truth value (\`port: \${PORT}\`). A variable that is missing or empty is an error. \`$\${\` is a literal \`\${\`.
-- **\`password_file\`, \`token_file\`, \`secret_file\` and \`redis_url_file\`** name a file that holds the secret; one
-  newline at its end is dropped. In the configuration file such a path is relative to the folder of that file, in the
-  environment to the working directory. \`secret_file\` may hold several secrets, one a line.
+- **\`password_file\`, \`token_file\`, \`secret_file\`, \`secret_access_key_file\` and \`redis_url_file\`** name a file that
+  holds the secret; one newline at its end is dropped. In the configuration file such a path is relative to the folder
+  of that file, in the environment to the working directory. \`secret_file\` may hold several secrets, one a line.
 - **Other paths** (\`data_dir\`, \`lock.file\`) are relative to the working directory.
 - **\`SIGNALPOST_SPOOL_KEY\`** is no key of the file: the base64 of 32 bytes (\`openssl rand -base64 32\`), or several
   separated by commas. The first encrypts what waits on disk, all of them decrypt. Without it payloads are stored

@@ -114,6 +114,45 @@ const coerceVariable = (key: SettingsKey, name: string, text: string): Coerced =
   return value(flag ? "implicit" : "none");
 };
 
+/** Variables of the Python service that `offload.fetch_worker` and `offload` also go by. */
+const FETCH_WORKER_ALIASES = ["R2_FETCH_ENABLED", "R2_FETCH_ENDPOINT", "R2_FETCH_TOKEN"];
+const OFFLOAD_ALIASES = ["R2_BUCKET_NAME", "R2_PUBLIC_BASE_URL"];
+const FETCH_WORKER_SWITCH = "SIGNALPOST_OFFLOAD_FETCH_WORKER_ENABLED";
+
+const isSaidOff = (text: string | undefined): boolean =>
+  text !== undefined && flagOf(text) === false;
+
+/**
+ * The variables of `offload` that mean nothing here. Those of the Python service add to a section that the
+ * file or a variable of ours makes; alone they make one as there, when R2_FETCH_ENABLED is true and
+ * R2_FETCH_ENDPOINT is set. What is left of them beside that, or a switch that is off, makes no half one.
+ */
+const idleVariables = (file: unknown, env: Environment): ReadonlySet<string> => {
+  const isMade = (section: Path): boolean => {
+    const prefix = `SIGNALPOST_${section.join("_").toUpperCase()}_`;
+    return (
+      isTree(valueAt(file, section)) ||
+      Object.keys(env).some(
+        (name) =>
+          name.startsWith(prefix) &&
+          variable(env, name) !== undefined &&
+          !(name === FETCH_WORKER_SWITCH && isSaidOff(env[name])),
+      )
+    );
+  };
+  const enabled = variable(env, "R2_FETCH_ENABLED");
+  if (
+    enabled !== undefined &&
+    !isSaidOff(enabled) &&
+    variable(env, "R2_FETCH_ENDPOINT") !== undefined
+  )
+    return new Set();
+  return new Set([
+    ...(isMade(["offload", "fetch_worker"]) ? [] : FETCH_WORKER_ALIASES),
+    ...(isMade(["offload"]) ? [] : [...OFFLOAD_ALIASES, FETCH_WORKER_SWITCH]),
+  ]);
+};
+
 /** Where mailbox `default` stands in the tree, or would be appended. */
 const defaultMailbox = (tree: unknown): number => {
   const mailboxes = valueAt(tree, ["mailboxes"]);
@@ -168,8 +207,11 @@ export const applyEnvironment = (file: unknown, env: Environment): WithEnvironme
     }
     tree = withValue(withValue(tree, twinOf(path), undefined), path, coerced.value);
   };
+  const idle = idleVariables(file, env);
   for (const key of SETTINGS_KEYS) {
-    const name = key.environment.find((candidate) => variable(env, candidate) !== undefined);
+    const name = key.environment.find(
+      (candidate) => !idle.has(candidate) && variable(env, candidate) !== undefined,
+    );
     if (name !== undefined) put(key, name, coerceVariable(key, name, variable(env, name) ?? ""));
   }
   const disable = variable(env, "DISABLE_BACKGROUND_TASKS");

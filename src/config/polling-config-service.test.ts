@@ -258,6 +258,17 @@ describe("a change of what is not hot", () => {
     expect(events(b).filter((event) => event === "config.needs_restart")).toHaveLength(2);
   });
 
+  test("of offload waits for a restart, a reload does not bring it in", async () => {
+    const b = bench();
+    const section =
+      "offload: { region: eu-west-3, bucket: abc, access_key_id: a, secret_access_key: b }\n";
+    b.write(file(section));
+    expect((await b.service.reload()).settings.offload).toBeNull();
+    expect(b.lines).toEqual([
+      { event: "config.needs_restart", fields: { restart: "offload", sighup: null } },
+    ]);
+  });
+
   test("comes in for mailboxes at a reload, at once", async () => {
     const b = bench();
     b.write(CHANGED);

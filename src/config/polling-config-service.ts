@@ -54,6 +54,7 @@ const RESTART: readonly (readonly [key: string, setting: keyof Settings])[] = [
   ["http", "http"],
   ["lock", "lock"],
   ["limits", "limits"],
+  ["offload", "offload"],
 ];
 
 /** The part of a dotted key that the schema knows; what a person made up is cut off. */

@@ -2,8 +2,9 @@
 // the program reads. load.ts validates with it; the documentation and the JSON Schema are made from it.
 import { z } from "zod";
 import type { Settings } from "../core/settings.ts";
-import { flag, plainText, secretFile, section } from "./sections/fields.ts";
+import { flag, plainText, secretFile, section, withCheck } from "./sections/fields.ts";
 import { mailboxesSchema, mailboxSettings } from "./sections/mailbox.ts";
+import { offloadSchema, offloadSettings, uploadsAttachments } from "./sections/offload.ts";
 import { pollingSchema, pollingSettings } from "./sections/polling.ts";
 import {
   httpSchema,
@@ -17,10 +18,10 @@ import {
 import { ruleSettings, rulesSchema } from "./sections/rules.ts";
 import { webhookSchema, webhookSettings } from "./sections/webhook.ts";
 
-const OFFLOAD = "this version does not move attachments; write null or remove the key";
+const SECOND_CONNECTION =
+  "write 2 or more; with offload attachments are read on a second connection";
 
-/** The whole of `signalpost.yaml`. */
-export const settingsSchema = section({
+const keysSchema = section({
   enable_background_tasks: flag(false, {
     description:
       "Nothing polls until it is true. `DISABLE_BACKGROUND_TASKS=true` beats it wherever it is set.",
@@ -39,10 +40,6 @@ export const settingsSchema = section({
   }),
   redis_url: redisUrlSchema,
   redis_url_file: secretFile("redis_url"),
-  offload: z
-    .null({ error: OFFLOAD })
-    .default(null)
-    .meta({ description: "Must be null: this version does not move attachments." }),
   http: httpSchema
     .nullable()
     .prefault({})
@@ -59,7 +56,23 @@ export const settingsSchema = section({
     description: "Further destinations and priorities; the first rule that matches wins.",
   }),
   limits: limitsSchema.prefault({}).meta({ description: "What one message may cost." }),
+  offload: offloadSchema.nullable().default(null).meta({
+    description:
+      "Attachments, and what provider links lead to, in a bucket that events point to ([offload.md](offload.md)). `offload: null`, which it is when left out, is off: attachments stay in the mailbox.",
+  }),
 });
+
+/** The whole of `signalpost.yaml`. */
+export const settingsSchema = withCheck(
+  keysSchema,
+  ["mailboxes", "offload"],
+  ({ mailboxes, offload }, refuse) => {
+    if (!uploadsAttachments(offload)) return;
+    for (const [index, { imap }] of mailboxes.entries())
+      if (imap.max_connections === 1)
+        refuse(["mailboxes", index, "imap", "max_connections"], SECOND_CONNECTION);
+  },
+);
 
 /** The settings of a validated document. */
 export const settingsFromDocument = (
@@ -78,5 +91,6 @@ export const settingsFromDocument = (
   webhook: webhookSettings(doc.webhook),
   rules: doc.rules.map(ruleSettings),
   limits: limitsSettings(doc.limits),
+  offload: offloadSettings(doc.offload),
   spoolKeys,
 });

@@ -46,6 +46,9 @@ export const MAX_UNCOMMITTED = 64;
 /** Of a webhook's answer at most this much is read. */
 export const MAX_RESPONSE_BYTES = 64 * 1024;
 
+/** Of a message that must be read from its octets at most this much is read. */
+export const MAX_RAW_BYTES = 4 * 1024 * 1024;
+
 /** A `body` condition sees this much of the text and this much of the HTML. */
 export const MAX_RULE_BODY_CHARS = 256 * 1024;
 

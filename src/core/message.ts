@@ -72,18 +72,34 @@ export type Unreadable = "malformed" | "timeout" | "too_large" | "crash";
 /** A link to one of the known transfer providers. */
 export interface ProviderLink {
   provider: "dropbox" | "fromsmash" | "swisstransfer" | "wetransfer";
+  /** As written in the message. */
   url: string;
+  /** The copy of what it leads to, with the name its provider gave it; null: there is none. */
+  offloaded: { url: string; filename: string | null } | null;
 }
 
-/** An attachment as BODYSTRUCTURE tells it; its bytes are not read. */
+/** Where an attachment lies in object storage. */
+export interface StoredObject {
+  key: string;
+  /** Null: the bucket is not public, and a URL is signed at each attempt. */
+  url: string | null;
+  /** Of the decoded bytes, in hexadecimal. */
+  sha256: string;
+}
+
+/** An attachment as BODYSTRUCTURE tells it; its bytes never enter memory as a whole. */
 export interface Attachment {
   filename: string | null;
   contentType: string;
-  /** Octets as the server counts them, before decoding. */
+  /** Octets as the server counts them, before decoding; of an offloaded one the decoded bytes. */
   sizeBytes: number;
+  /** Transfer encoding, lower case. */
+  encoding: string;
   part: string;
   contentId: string | null;
   disposition: string | null;
+  /** Null: it lies in the mailbox alone. */
+  offloaded: StoredObject | null;
 }
 
 /** A message, read as far as the limits allow. */

@@ -105,6 +105,50 @@ export interface Rule {
   drop: boolean;
 }
 
+/** A bucket of an S3-compatible storage, and how to reach it. */
+export interface StorageSettings {
+  /** `https://…`, without a path; null: AWS S3 of the region. */
+  endpoint: string | null;
+  region: string;
+  bucket: string;
+  accessKeyId: string;
+  secretAccessKey: string;
+  /** The bucket stands in the path, not in the host name. */
+  pathStyle: boolean;
+  allowPrivateAddresses: boolean;
+}
+
+/** The worker that fetches what a provider's link leads to and puts it into the bucket. */
+export interface FetchWorkerSettings {
+  url: string;
+  token: string;
+  /** Names of the bucket and of the hosts, exact or above a subdomain, whose links it is given. */
+  bucket: string;
+  hosts: readonly string[];
+  allowPrivateAddresses: boolean;
+}
+
+/** What travels by reference in place of the webhook. */
+export interface OffloadSettings {
+  /** Null: attachments are not uploaded. */
+  storage: StorageSettings | null;
+  /** Null: links stay what they are. */
+  worker: FetchWorkerSettings | null;
+  /** Before every key, without a slash at either end; "": none. */
+  prefix: string;
+  /** Where anybody can read the bucket, without a slash at the end; null: URLs are signed. */
+  publicBaseUrl: string | null;
+  /** How long a signed URL is good for. */
+  presignSeconds: number;
+  /** Decoded bytes of the attachments that are wanted, both included. */
+  minBytes: number;
+  maxBytes: number;
+  /** `application/pdf`, `image/*`, lower case; empty: every type. */
+  contentTypes: readonly string[];
+  /** `*.pdf`, lower case, `*` for any characters; empty: every name, and none. */
+  filenames: readonly string[];
+}
+
 /** The part that is re-read at every cycle. */
 export interface HotSettings {
   polling: PollingSettings;
@@ -124,6 +168,8 @@ export interface Settings extends HotSettings {
   lock: { key: string; ttlMs: number; file: string; fallback: "auto" | "file" | "wait" };
   mailboxes: readonly MailboxSettings[];
   limits: Limits;
+  /** Null: nothing is moved to storage. */
+  offload: OffloadSettings | null;
   /** From SIGNALPOST_SPOOL_KEY: the first encrypts, all decrypt; empty: payloads are stored plain. */
   spoolKeys: readonly string[];
 }

@@ -25,6 +25,7 @@ import type { RunnerParts } from "./mailbox/runner.ts";
 import { type Mailboxes, createMailboxes } from "./mailbox/mailboxes.ts";
 import { type NodeStatus, createNodeStatus } from "./node-status.ts";
 import { parkOrphans, parkRemoved } from "./mailbox/orphans.ts";
+import { type OpenedOffload, openOffload } from "./open-offload.ts";
 import { type OpenedState, openState } from "./state/open-state.ts";
 import type { Ports } from "./ports.ts";
 import { runTicker } from "./ticker.ts";
@@ -67,10 +68,12 @@ const runnerParts = (
     store: Store;
     clustered: Clustered | null;
     configService: PollingConfigService;
+    offloading: OpenedOffload;
   },
 ): Omit<RunnerParts, "wakeSpools"> => {
   const { clock, random, sendHttp, openSession, takeLocalLock } = ports;
-  const { log, metrics, store, clustered, configService } = made;
+  const { log, metrics, store, clustered, configService, offloading } = made;
+  const { offload, finishPayload } = offloading;
   const { limits, lock, logMaskedText } = initial.settings;
   const destinations = createDestinations({ clock, log });
   const hotRules = createHotRules(log, ({ configuredRules }) => {
@@ -86,7 +89,9 @@ const runnerParts = (
     store,
     destinations,
     bytesInFlight: createGate(limits.bytesInFlight),
-    deliver: createDeliver({ clock, sendHttp, destinations }),
+    parseInWorker: ports.parseInWorker,
+    deliver: createDeliver({ clock, sendHttp, destinations, finishPayload }),
+    offload,
     limits,
     logMaskedText,
     accounts: createAccountSlots({ clock, openSession }),
@@ -225,7 +230,10 @@ export const startDaemon = async (config: DaemonConfig, ports: Ports): Promise<D
   const documents = sharedDocuments(state);
   const configService = createPollingConfigService({ clock, log, ...config, documents });
   loaded = () => configService.current();
-  const parts = runnerParts(config, ports, { log, metrics, store, clustered, configService });
+  const offloading = openOffload(settings.offload, { ports, log, metrics });
+  owned.defer(offloading.close);
+  const made = { log, metrics, store, clustered, configService, offloading };
+  const parts = runnerParts(config, ports, made);
   const { destinations, bytesInFlight } = parts;
   const mailboxes = createMailboxes(parts);
   owned.defer(() => mailboxes.stop());

@@ -2,8 +2,10 @@
 import { readConfigFile } from "../config/config-file.adapter.ts";
 import { serveHttp } from "../http/fastify-server.adapter.ts";
 import { takeFlock } from "../lock/flock.adapter.ts";
-import { createOpenSession } from "../mail/imapflow-session.adapter.ts";
+import { createOpenSession } from "../mail/imapflow/session.adapter.ts";
+import { createParseInWorker } from "../mail/raw/parse-in-worker.adapter.ts";
 import { createUndiciSender } from "../net/undici-sender.adapter.ts";
+import { openS3 } from "../offload/s3.adapter.ts";
 import { openRedis } from "../redis/ioredis.adapter.ts";
 import { watchEventLoop } from "../resilience/event-loop.adapter.ts";
 import { openSqliteFile } from "../store/sqlite.adapter.ts";
@@ -22,7 +24,9 @@ export const createSystemPorts = (options: {
     clock: systemClock,
     random: systemRandom,
     openSession: createOpenSession({ clientVersion: options.version }),
+    parseInWorker: createParseInWorker(),
     sendHttp: sender.sendHttp,
+    openObjectStore: openS3,
     openSqlite: openSqliteFile,
     openRedis,
     takeLocalLock: takeFlock,

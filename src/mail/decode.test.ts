@@ -151,6 +151,14 @@ describe("decodeText", () => {
     expect(decodeText(ascii("\x1b$B$3$s\x1b$"), "iso-2022-jp", true)).toBe("こん");
   });
 
+  test("leaves out a character that a cut left nothing else of", () => {
+    const fox = iconv.encode("🦊", "gb18030");
+    for (let length = 0; length < fox.length; length += 1) {
+      expect(decodeText(fox.subarray(0, length), "gb18030", true)).toBe("");
+    }
+    expect(decodeText(fox, "gb18030", true)).toBe("🦊");
+  });
+
   test("decodes cut text too that is shorter than what tells its byte order", () => {
     for (const charset of ["utf-16", "utf-16be", "utf-32"]) {
       const bytes = iconv.encode("abc", charset, { addBOM: true });

@@ -185,6 +185,9 @@ const UNUSABLE_CODECS = new Set(
 const isUsable = (name: string): boolean =>
   iconv.encodingExists(name) && !UNUSABLE_CODECS.has(iconv.getCodec(name));
 
+/** Their decoders hold all of a short text back, until its byte order would show. */
+const CODECS_OF_UNTOLD_ORDER = new Set(["utf-16", "utf-32"].map((name) => iconv.getCodec(name)));
+
 const decodeCharset = (bytes: Uint8Array, charset: string, cut: boolean): string => {
   if (/^(cs)?iso-?2022-?jp/i.test(charset)) {
     const whole = cut ? wholeJis(bytes) : bytes;
@@ -196,8 +199,8 @@ const decodeCharset = (bytes: Uint8Array, charset: string, cut: boolean): string
   const decoder = iconv.getDecoder(name);
   const text = decoder.write(asBuffer(bytes));
   if (!cut) return text + (decoder.end() ?? "");
-  // Of short UTF-16 and UTF-32 all is held back, until their byte order would show.
-  const whole = text === "" ? (decoder.end() ?? "").replace(/\ufffd$/, "") : text;
+  const isHeldBack = text === "" && CODECS_OF_UNTOLD_ORDER.has(iconv.getCodec(name));
+  const whole = isHeldBack ? (decoder.end() ?? "").replace(/\ufffd$/, "") : text;
   // What else the decoder holds back is half a character, and so is a high surrogate.
   return whole.replace(/[\ud800-\udbff]$/, "");
 };

@@ -58,9 +58,11 @@ describe("planFetch", () => {
       filename: null,
       contentType: "image/png",
       sizeBytes: 10,
+      encoding: "7bit",
       part: "3",
       contentId: "<x>",
       disposition: "inline",
+      offloaded: null,
     });
   });
 

@@ -83,9 +83,11 @@ export const planFetch = (structure: BodyNode, limits: Limits): FetchPlan => {
         filename: cap(node.filename),
         contentType: cap(node.type),
         sizeBytes,
+        encoding,
         part,
         contentId: cap(node.contentId),
         disposition: cap(disposition),
+        offloaded: null,
       });
     } else truncated.add("attachments");
   }

@@ -110,6 +110,15 @@ describe("envelopeFromHeader", () => {
     for (const text of broken) expect(dateOf(text)).toBeNull();
   });
 
+  test("reads no date outside the years of four digits", () => {
+    const dateOf = (text: string): string | null => envelopeOf(`Date: ${text}`).date;
+    expect(dateOf("1 Jan 0000 00:00 +0000")).toBe("0000-01-01T00:00:00.000Z");
+    expect(dateOf("31 Dec 9999 23:59:59 +0000")).toBe("9999-12-31T23:59:59.000Z");
+    expect(dateOf("1 Jan 0000 00:00 +0100")).toBeNull();
+    expect(dateOf("31 Dec 9999 23:59 -0001")).toBeNull();
+    expect(dateOf("31 Dec 9999 23:59:60 +0000")).toBeNull();
+  });
+
   test("makes well-formed text of any octets, cut anywhere", () => {
     const header = Buffer.from(
       'From: "a <b@c>" (d (e)) <f@g>, h:i@j;\r\nSubject: =?utf-8?B?8J+mig==?=\r\nTo: "k\\',

@@ -134,7 +134,14 @@ const fullYear = (digits: string): number => {
   return digits.length === 2 && year < 50 ? 2000 + year : 1900 + year;
 };
 
-/** A Date header as ISO 8601; null when it cannot be read (RFC 5322 sections 3.3 and 4.3). */
+/** The years 0 to 9999, which ISO 8601 writes in four digits. */
+const FIRST_MS = numberFromDay({ year: 0, month: 1, day: 1 }) * 86_400_000;
+const END_MS = numberFromDay({ year: 10_000, month: 1, day: 1 }) * 86_400_000;
+
+/**
+ * A Date header as ISO 8601; null when it cannot be read (RFC 5322 sections 3.3 and 4.3), or when its
+ * zone moves it out of the years 0 to 9999.
+ */
 export const isoFromDateHeader = (text: string | undefined): string | null => {
   const match = DATE.exec((text ?? "").slice(0, 200).replace(/\s+/g, " ").trim());
   if (match === null) return null;
@@ -151,7 +158,8 @@ export const isoFromDateHeader = (text: string | undefined): string | null => {
   const named = (ZONE_HOURS.get((match[10] ?? "").toLowerCase()) ?? 0) * 60;
   const signed = (number(8) * 60 + number(9)) * (match[7] === "-" ? -1 : 1);
   const minutes = (first + day - 1) * 1440 + hour * 60 + minute - named - signed;
-  return isoFromMs((minutes * 60 + second) * 1000);
+  const ms = (minutes * 60 + second) * 1000;
+  return ms < FIRST_MS || ms >= END_MS ? null : isoFromMs(ms);
 };
 
 /**

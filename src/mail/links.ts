@@ -24,6 +24,15 @@ const HOST = /[a-z0-9.-]{1,253}/iy;
 /** What ends a link: white space, controls, and marks that stand around one and never inside. */
 const END = /[\s\p{Cc}<>"\\`]/gu;
 
+/** Behind a bare host: what a browser drops or reads as a slash, and then more of the address. */
+const GOES_ON = /\\|[\t\r\n]+[.:@\\]/y;
+
+/**
+ * Scheme, host and perhaps a port, in plain ASCII and with something in every label. Whoever parses such
+ * an address comes to the same host; any other spelling of a provider's name has something to hide.
+ */
+const PLAIN = /^https?:\/\/((?:[a-z0-9-]+\.)+[a-z0-9-]+)(?::\d+)?(?=[/?#]|$)/i;
+
 /** Punctuation of the sentence around a link, when it stands at its end. */
 const TRAILING = new Set(".,;:!?')]}");
 
@@ -41,10 +50,20 @@ const endFrom = (text: string, start: number): number => {
   return END.exec(text)?.index ?? text.length;
 };
 
-/** The link as a person would copy it: HTML escapes undone, the sentence's punctuation left out. */
-const cleaned = (token: string): string => {
+/** Does a link whose host begins at `host` end at `end` without a path, while a browser reads on? */
+const isHostCut = (text: string, host: number, end: number): boolean => {
+  GOES_ON.lastIndex = end;
+  return GOES_ON.test(text) && !/[/?#]/.test(text.slice(host, end));
+};
+
+/**
+ * The link as a person would copy it: HTML escapes undone, the sentence's punctuation left out; null
+ * when it only looks like one because a mark cut its host.
+ */
+const cleaned = (token: string): string | null => {
   const plain = decodeHTMLStrict(token);
   let end = endFrom(plain, 0);
+  if (isHostCut(plain, plain.indexOf("//") + 2, end)) return null;
   while (end > 0 && TRAILING.has(plain.charAt(end - 1))) end -= 1;
   return plain.slice(0, end);
 };
@@ -53,13 +72,16 @@ const cleaned = (token: string): string => {
 const isDecoration = (url: URL): boolean =>
   url.searchParams.get("raw") === "1" && DROPBOX_PICTURE.test(url.pathname);
 
-/** The link that this text is, or null. Judged as WHATWG URL reads it, so no spelling slips through. */
+/** The link that this text is, or null: its host as written must be the one that WHATWG URL reads. */
 const linkOf = (text: string): ProviderLink | null => {
+  const host = PLAIN.exec(text)?.[1]?.toLowerCase();
   const url = URL.parse(text);
-  if (url === null) return null;
-  const provider = providerOf(url.hostname);
-  if (provider === null || url.username !== "" || url.password !== "") return null;
-  return provider === "dropbox" && isDecoration(url) ? null : { provider, url: text };
+  if (host === undefined || url === null || url.hostname !== host) return null;
+  const provider = providerOf(host);
+  if (provider === null) return null;
+  return provider === "dropbox" && isDecoration(url)
+    ? null
+    : { provider, url: text, offloaded: null };
 };
 
 /** Every text that starts like a link to a provider, in order, and where it ends. */
@@ -74,7 +96,7 @@ function* candidates(text: string): Generator<{ token: string; end: number }> {
     const host = HOST.exec(text)?.[0].replace(/\.$/, "") ?? "";
     if (providerOf(host) === null) continue;
     const end = endFrom(text, at);
-    yield { token: text.slice(scheme.index, end), end };
+    if (!isHostCut(text, at, end)) yield { token: text.slice(scheme.index, end), end };
     at = end;
   }
 }
@@ -102,7 +124,7 @@ export const extractLinks = (
         continue;
       }
       const written = cleaned(token);
-      if (seen.has(written)) continue;
+      if (written === null || seen.has(written)) continue;
       seen.add(written);
       const link = linkOf(written);
       if (seen.size > MAX_CANDIDATES) return { links, truncated: true };

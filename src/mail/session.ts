@@ -76,6 +76,11 @@ export interface MailSession {
   fetchHeader(uid: number, maxBytes: number): Promise<BareMessage | null>;
   /** Body pieces, PEEKed; messages with the same wish share a command. Missing messages are left out. */
   fetchParts(requests: readonly PartsRequest[], received: PartsReceived): Promise<void>;
+  /**
+   * `lengthBytes` octets of the whole message from `offsetBytes` on (BODY.PEEK[]<o.n>), fewer at its end;
+   * null when the server shows none, as of a message that is gone.
+   */
+  fetchRaw(uid: number, offsetBytes: number, lengthBytes: number): Promise<Uint8Array | null>;
   /** IDLE (or a plain wait where the server cannot): "news" at an EXISTS, "quiet" when stopped. */
   waitForMail(stop: AbortSignal): Promise<"news" | "quiet">;
   /** Adds a flag (`\Seen`, `\Deleted`) silently. */

@@ -20,13 +20,20 @@ afterEach(async () => {
   await new Promise((resolve) => void server.close(resolve));
 });
 
-const connect = (allowPrivate: boolean, protocol: string, hostname: string): Promise<string> =>
+const connectBy = (
+  connector: ReturnType<typeof guardedConnect>,
+  protocol: string,
+  hostname: string,
+): Promise<string> =>
   new Promise((resolve) => {
-    guardedConnect(allowPrivate)({ hostname, host: hostname, protocol, port }, (error, socket) => {
+    connector({ hostname, host: hostname, protocol, port }, (error, socket) => {
       socket?.destroy();
       resolve(error === null ? "connected" : String((error as { code?: unknown }).code));
     });
   });
+
+const connect = (allowPrivate: boolean, protocol: string, hostname: string): Promise<string> =>
+  connectBy(guardedConnect(allowPrivate), protocol, hostname);
 
 describe("guardedConnect", () => {
   test.each(["http:", "https:"])(
@@ -53,6 +60,12 @@ describe("guardedConnect", () => {
   test("connects to loopback by name and by literal when private addresses are allowed", async () => {
     expect(await connect(true, "http:", "localhost")).toBe("connected");
     expect(await connect(true, "http:", "127.0.0.1")).toBe("connected");
+  });
+
+  test("gives up on a handshake that nobody answers once its time is over", async () => {
+    const code = await connectBy(guardedConnect(true, 300), "https:", "127.0.0.1");
+    expect(code).toBe("UND_ERR_CONNECT_TIMEOUT");
+    expect(accepted).toHaveLength(1);
   });
 
   test("reports the system's error when nobody listens", async () => {

@@ -1,11 +1,11 @@
 // How a pool of undici connects: TCP under the egress guard, then TLS on that socket. Refuses literals,
-// every address of a look-up, and the peer itself before the first byte; the undici sender is its caller.
+// every address of a look-up, and the peer itself before the first byte; the undici sender and the S3 adapter are its callers.
 import { lookup } from "node:dns";
 import { connect as connectTcp, type LookupFunction, type Socket } from "node:net";
 import { buildConnector } from "undici";
 import { isPrivateAddress, literalOf, refuseAddress } from "./egress-guard.ts";
 
-/** TCP and TLS, each; well above any network that works, the caller's signal is usually shorter. */
+/** Well above any network that works; the caller's signal is usually shorter. */
 const CONNECT_TIMEOUT_MS = 30_000;
 
 /** An error that is known by its code, as the errors of Node are. */
@@ -34,9 +34,13 @@ const guardedLookup =
 /**
  * A connector for undici pools. Literals are judged first because Node makes no look-up for them; the
  * peer is judged again before a byte is written. A refusal is an error with the code `EGRESS_REFUSED`.
+ * TCP and TLS have `timeoutMs` each.
  */
-export const guardedConnect = (allowPrivate: boolean): buildConnector.connector => {
-  const connectTls = buildConnector({ allowH2: false, timeout: CONNECT_TIMEOUT_MS });
+export const guardedConnect = (
+  allowPrivate: boolean,
+  timeoutMs = CONNECT_TIMEOUT_MS,
+): buildConnector.connector => {
+  const connectTls = buildConnector({ allowH2: false, timeout: timeoutMs });
   return (options, callback): Socket | undefined => {
     const { hostname, protocol } = options;
     const literal = literalOf(hostname);
@@ -55,7 +59,7 @@ export const guardedConnect = (allowPrivate: boolean): buildConnector.connector 
     });
     const giveUp = (error: Error): void => callback(error, null);
     const tooLate = (): void => void socket.destroy(coded("ETIMEDOUT"));
-    socket.setTimeout(CONNECT_TIMEOUT_MS, tooLate);
+    socket.setTimeout(timeoutMs, tooLate);
     socket.once("error", giveUp);
     socket.once("connect", () => {
       socket.setTimeout(0, tooLate);

@@ -10,16 +10,19 @@ export interface HttpRequest {
   allowPrivateAddresses: boolean;
   /** Sockets to this origin at most. */
   connections: number;
+  /** Wait for the answer's body, of at most so many bytes; without it the body is thrown away. */
+  maxBodyBytes?: number;
   signal: AbortSignal;
 }
 
 /**
  * `answered` as soon as the status line and headers are in: the body is read up to 64 KiB and thrown
- * away behind the caller's back. `failed` never carries a text of the other side. `aborted`: our own
- * signal ended it.
+ * away behind the caller's back. With `maxBodyBytes`: as soon as the body has ended, with its text as
+ * `body`, which is missing when it was longer or broke off. `failed` never carries a text of the other
+ * side. `aborted`: our own signal ended it.
  */
 export type HttpResult =
-  | { kind: "answered"; status: number; retryAfter: string | null }
+  | { kind: "answered"; status: number; retryAfter: string | null; body?: string }
   | {
       kind: "failed";
       errorClass: "timeout" | "refused" | "dns" | "tls" | "reset" | "egress_refused";

@@ -130,6 +130,73 @@ describe("the body of an answer", () => {
     });
     expect(await sender().sendHttp(requestTo(url))).toMatchObject({ status: 201 });
   });
+
+  test("is left out of the answer unless it is asked for", async () => {
+    const target = await receiver();
+    const result = await sender().sendHttp(requestTo(target.url));
+    expect(result).toEqual({ kind: "answered", status: 200, retryAfter: null });
+  });
+});
+
+describe("the body of an answer that is asked for", () => {
+  test("comes whole, as UTF-8, and exactly as long as allowed", async () => {
+    const text = '{"a":"é"}';
+    const octets = Buffer.from(text);
+    const url = await rawServer((socket) => {
+      socket.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n");
+      // Cut in the middle of a character.
+      socket.write(octets.subarray(0, 7), () => socket.write(octets.subarray(7)));
+    });
+    const result = await sender().sendHttp(requestTo(url, { maxBodyBytes: 10 }));
+    expect(result).toEqual({ kind: "answered", status: 200, retryAfter: null, body: text });
+  });
+
+  test("is empty when there is none", async () => {
+    const url = await rawServer((socket) => socket.write("HTTP/1.1 204 No Content\r\n\r\n"));
+    const result = await sender().sendHttp(requestTo(url, { maxBodyBytes: 10 }));
+    expect(result).toEqual({ kind: "answered", status: 204, retryAfter: null, body: "" });
+  });
+
+  test("is missing when it is longer than allowed, and its connection is cut", async () => {
+    const target = await receiver({ answer: () => ({ endlessBody: true }) });
+    const result = await sender().sendHttp(requestTo(target.url, { maxBodyBytes: 1000 }));
+    expect(result).toEqual({ kind: "answered", status: 200, retryAfter: null });
+    await until(() => target.openConnections() === 0);
+  });
+
+  test("is missing when it breaks off", async () => {
+    const url = await rawServer((socket) => {
+      const head = "HTTP/1.1 200 OK\r\nretry-after: 3\r\ncontent-length: 9\r\n\r\n";
+      socket.write(`${head}abc`, () => socket.destroy());
+    });
+    const result = await sender().sendHttp(requestTo(url, { maxBodyBytes: 100 }));
+    expect(result).toEqual({ kind: "answered", status: 200, retryAfter: "3" });
+  });
+
+  test("is waited for until the signal ends it", async () => {
+    const begun = Promise.withResolvers<void>();
+    const url = await rawServer((socket) => {
+      socket.write("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc", () => begun.resolve());
+    });
+    const abort = new AbortController();
+    const { signal } = abort;
+    const sent = sender().sendHttp(requestTo(url, { maxBodyBytes: 100, signal }));
+    await begun.promise;
+    abort.abort();
+    expect(await sent).toEqual({ kind: "aborted" });
+  });
+
+  test("counts as aborted when the sender is closed under it", async () => {
+    const begun = Promise.withResolvers<void>();
+    const url = await rawServer((socket) => {
+      socket.write("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc", () => begun.resolve());
+    });
+    const { sendHttp, close } = sender();
+    const sent = sendHttp(requestTo(url, { maxBodyBytes: 100 }));
+    await begun.promise;
+    await close();
+    expect(await sent).toEqual({ kind: "aborted" });
+  });
 });
 
 describe("failures", () => {

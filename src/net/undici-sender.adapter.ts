@@ -1,10 +1,11 @@
 // Outgoing HTTP over undici: the real SendHttp. One keep-alive pool per origin, the egress guard inside
-// the connect, the answer's body thrown away. The daemon makes one sender for the process and closes it
-// at the end; deadlines are the caller's signal.
+// the connect, the answer's body thrown away unless it is asked for. The daemon makes one sender for the
+// process and closes it at the end; deadlines are the caller's signal.
 import { Pool, type Dispatcher } from "undici";
 import { MAX_RESPONSE_BYTES } from "../core/limits.ts";
 import { refuseUrl } from "./egress-guard.ts";
 import { guardedConnect } from "./guarded-connect.adapter.ts";
+import { networkFailureOf } from "./network-failure.ts";
 import type { HttpRequest, HttpResult, SendHttp } from "./send-http.ts";
 
 /** So long may the body of an answer take that is thrown away anyway. */
@@ -12,47 +13,26 @@ const BODY_TIMEOUT_MS = 5000;
 /** Idle pools hold no sockets, only memory; more origins than this and the least used one goes. */
 const MAX_POOLS = 100;
 
-type ErrorClass = Extract<HttpResult, { kind: "failed" }>["errorClass"];
-
-const CLASSES: readonly (readonly [RegExp, ErrorClass])[] = [
-  [/^EGRESS_REFUSED$/, "egress_refused"],
-  [/TIMEDOUT$|TIMEOUT$/, "timeout"],
-  [/^(ECONNREFUSED|E(HOST|NET)(UNREACH|DOWN)|EADDRNOTAVAIL|EACCES|EPERM)$/, "refused"],
-  [/^(ENOTFOUND|ENODATA|EAI_\w+)$/, "dns"],
-  [/^(ERR_(TLS|SSL)_|CRL_|EPROTO$)|CERT|HOSTNAME_MISMATCH|INVALID_(CA|PURPOSE)|PATH_L/, "tls"],
-];
-
-const codesOf = (error: unknown): readonly string[] => {
-  if (!(error instanceof Error)) return [];
-  const { code } = error as { code?: unknown };
-  const inner = error instanceof AggregateError ? error.errors : [error.cause];
-  return [...(typeof code === "string" ? [code] : []), ...inner.flatMap(codesOf)];
-};
-
-/** The class of whatever undici, Node or OpenSSL threw; what has no better one died on the wire. */
-const classOf = (error: unknown): ErrorClass => {
-  for (const code of codesOf(error)) {
-    const known = CLASSES.find(([pattern]) => pattern.test(code));
-    if (known !== undefined) return known[1];
-  }
-  return "reset";
-};
+type Answered = Extract<HttpResult, { kind: "answered" }>;
 
 const retryAfterOf = (value: string | string[] | undefined): string | null =>
   (Array.isArray(value) ? value[0] : value) ?? null;
 
 /**
- * The life of one request inside undici: `end` is told the first thing that decides it. After the
- * headers the body is read away, so that the connection can be used again, or destroyed when it is too
- * long or too slow. Raw dispatch, because a stream per answer costs a third more time and memory.
+ * The life of one request inside undici: `end` is told the first thing that decides it. A body that
+ * nobody wants is read away after the headers, so that the connection can be used again, or destroyed
+ * when it is too long or too slow; one that is wanted belongs to the request, and so to its signal. Raw
+ * dispatch, because a stream per answer costs a third more time and memory.
  */
 const createHandler = (
-  signal: AbortSignal,
+  { signal, maxBodyBytes }: HttpRequest,
   end: (result: HttpResult) => void,
 ): Dispatcher.DispatchHandler => {
   let running: Dispatcher.DispatchController | null = null;
   let bodyTimer: NodeJS.Timeout | undefined;
   let readBytes = 0;
+  let answered: Answered | null = null;
+  const wanted: Buffer[] = [];
   const abort = (): void => {
     end({ kind: "aborted" });
     running?.abort(new Error("aborted"));
@@ -70,19 +50,26 @@ const createHandler = (
     },
     onResponseStart(controller, status, headers) {
       if (status < 200) return;
-      end({ kind: "answered", status, retryAfter: retryAfterOf(headers["retry-after"]) });
+      answered = { kind: "answered", status, retryAfter: retryAfterOf(headers["retry-after"]) };
+      if (maxBodyBytes !== undefined) return;
+      end(answered);
       signal.removeEventListener("abort", abort);
       bodyTimer = setTimeout(() => controller.abort(new Error("slow body")), BODY_TIMEOUT_MS);
       bodyTimer.unref();
     },
     onResponseData(controller, chunk) {
       readBytes += chunk.length;
-      if (readBytes > MAX_RESPONSE_BYTES) controller.abort(new Error("long body"));
+      if (readBytes > (maxBodyBytes ?? MAX_RESPONSE_BYTES))
+        controller.abort(new Error("long body"));
+      else if (maxBodyBytes !== undefined) wanted.push(chunk);
     },
-    onResponseEnd: finish,
+    onResponseEnd() {
+      finish();
+      if (answered !== null) end({ ...answered, body: Buffer.concat(wanted).toString("utf8") });
+    },
     onResponseError(_controller, error) {
       finish();
-      end({ kind: "failed", errorClass: classOf(error) });
+      end(answered ?? { kind: "failed", errorClass: networkFailureOf(error) });
     },
   };
 };
@@ -96,7 +83,7 @@ const post = (pool: Pool, url: URL, request: HttpRequest): Promise<HttpResult> =
         headers: request.headers,
         body: request.body,
       },
-      createHandler(request.signal, resolve),
+      createHandler(request, resolve),
     );
   });
 
@@ -137,6 +124,11 @@ const createPools = () => {
   };
 };
 
+/** Did the connection end before all that was asked for had come? */
+const isCutShort = (result: HttpResult, { maxBodyBytes }: HttpRequest): boolean =>
+  result.kind === "failed" ||
+  (result.kind === "answered" && maxBodyBytes !== undefined && result.body === undefined);
+
 /**
  * The real sender. `close` destroys every connection at once; what is in flight then, and what is sent
  * afterwards, ends as `aborted`.
@@ -152,7 +144,7 @@ export const createUndiciSender = (): { sendHttp: SendHttp; close(): Promise<voi
       }
       const url = new URL(request.url);
       const result = await post(pools.of(url, request), url, request);
-      return isClosed && result.kind === "failed" ? { kind: "aborted" } : result;
+      return isClosed && isCutShort(result, request) ? { kind: "aborted" } : result;
     },
     async close() {
       isClosed = true;

@@ -12,8 +12,8 @@ import type { CursorRecord, TailEntry } from "../store/store.ts";
 import { commitSurely } from "./commit-outcomes.ts";
 import { tailHash } from "./deliver-message.ts";
 import type { FolderContext } from "./folder-context.ts";
-import { readHeader, readMetadata } from "./read.ts";
-import { givenUpReason } from "./suspects.ts";
+import { readHeader, readMetadata } from "./reading/read.ts";
+import { givenUpReason } from "./reading/suspects.ts";
 
 /** Mail this much older than the newest known is not taken for new after a reset. */
 const FLOOR_SLACK_MS = 24 * 3_600_000;

@@ -8,7 +8,7 @@ import type { Commit, CommitResult, CursorRecord } from "../store/store.ts";
 import { untilWritten } from "../store/until-written.ts";
 import type { Settling } from "./deliver-message.ts";
 import type { FolderContext } from "./folder-context.ts";
-import { acquit } from "./suspects.ts";
+import { acquit } from "./reading/suspects.ts";
 
 /**
  * Commits, again and again, until the store takes it. Rejects with `LeaseLostError` when the lease is

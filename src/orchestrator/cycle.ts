@@ -3,6 +3,7 @@
 // delivered is committed. Called by the poller's loop.
 import { type StepTimer, createStepTimer } from "../app-logging/step-timings.ts";
 import { AppError, isAbort } from "../core/errors.ts";
+import { MAX_RAW_BYTES } from "../core/limits.ts";
 import type { Message } from "../core/message.ts";
 import type { CycleResult } from "../core/outcome.ts";
 import type { UidSet } from "../core/uid-set.ts";
@@ -10,12 +11,14 @@ import { wantedHeaders } from "../rules/match.ts";
 import { settleAfterDelivery } from "./after-delivery.ts";
 import { ensureBaseline } from "./baseline.ts";
 import { commitOutcomes } from "./commit-outcomes.ts";
+import { withinOffloadBudget } from "./offload-budget.ts";
 import { type DeliveryNotes, type Settling, deliverMessage, gone } from "./deliver-message.ts";
 import type { FolderContext } from "./folder-context.ts";
-import { look } from "./look.ts";
-import { type Wanted, readBodies, readMetadata, sortMissing } from "./read.ts";
-import { type Sifted, sift } from "./sift.ts";
-import { fault, givenUpReason, nextBatch, recordReading } from "./suspects.ts";
+import { look } from "./reading/look.ts";
+import { readRaw } from "./reading/read-raw.ts";
+import { type Wanted, readBodies, readMetadata, sortMissing } from "./reading/read.ts";
+import { type Sifted, sift } from "./reading/sift.ts";
+import { fault, givenUpReason, nextBatch, recordReading } from "./reading/suspects.ts";
 
 /** Bodies are read in groups of about this many octets, so that a group fits in memory easily. */
 const GROUP_BYTES = 8 * 1024 * 1024;
@@ -89,6 +92,22 @@ const waitForRoom = async (context: FolderContext, bytes: number): Promise<() =>
   }
 };
 
+/** Runs `read`, which resolves with what is missing, and keeps its room until what it launched is sent. */
+const readInRoom = async (
+  context: FolderContext,
+  batch: Batch & { timer: StepTimer },
+  { bytes, read }: { bytes: number; read: () => Promise<readonly number[]> },
+): Promise<void> => {
+  const release = await waitForRoom(context, bytes);
+  const first = batch.ends.length;
+  try {
+    await context.lease.assert();
+    batch.missing.push(...(await batch.timer.time("read", read)));
+  } finally {
+    void Promise.all(batch.ends.slice(first)).then(release);
+  }
+};
+
 /** Reads bodies group by group and sends each message as soon as it is whole. */
 const readAndSend = async (
   context: FolderContext,
@@ -100,15 +119,15 @@ const readAndSend = async (
   for (const group of groupsByBytes(sifted.wanted)) {
     if (context.stop.aborted) return;
     const bytes = group.reduce((sum, { expectedBytes }) => sum + expectedBytes, 0);
-    const release = await waitForRoom(context, bytes);
-    const first = batch.ends.length;
-    try {
-      await context.lease.assert();
-      const missing = await batch.timer.time("read", () => readBodies(context, group, launch));
-      batch.missing.push(...missing);
-    } finally {
-      void Promise.all(batch.ends.slice(first)).then(release);
-    }
+    const read = (): Promise<readonly number[]> => readBodies(context, group, launch);
+    await readInRoom(context, batch, { bytes, read });
+  }
+  // The likeliest to end the connection come last, and one at a time.
+  for (const [index, metadata] of sifted.raw.entries()) {
+    if (context.stop.aborted) return;
+    const behind = sifted.raw.slice(index + 1).map(({ uid }) => uid);
+    const read = (): Promise<readonly number[]> => readRaw(context, { metadata, behind }, launch);
+    await readInRoom(context, batch, { bytes: MAX_RAW_BYTES, read });
   }
 };
 
@@ -149,6 +168,7 @@ const takeBatch = async (
     const known = new Set(rows.map(({ uid }) => uid));
     batch.missing.push(...plain.filter((uid) => !known.has(uid)));
     const sifted = await timer.time("rules", () => sift(context, { uids, rows, forced }));
+    sifted.wanted = withinOffloadBudget(context.offload?.settings ?? null, sifted.wanted);
     batch.settled.push(...sifted.settled);
     await readAndSend(context, sifted, batch);
     const expunged = [...sifted.gone, ...(await sortMissing(context, batch.missing))];

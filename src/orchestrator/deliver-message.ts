@@ -12,6 +12,7 @@ import { type Destination, destinationsOf } from "../webhook/destination.ts";
 import { buildPayload, capMessage } from "../webhook/payload.ts";
 import { retryDelayMs } from "../webhook/retry-policy.ts";
 import type { FolderContext } from "./folder-context.ts";
+import { offloadMessage } from "./offload-message.ts";
 
 /** A message that is settled as soon as this is committed. */
 export interface Settling {
@@ -179,9 +180,9 @@ const firstAttempt = async (
 };
 
 /**
- * Judges the message by the rules and makes the first attempt at each of its destinations, all at
- * once. Rejects with `LeaseLostError` or an `AbortError` when it must not go on: then the message is
- * not settled, and a later cycle starts over with the same id.
+ * Judges the message by the rules, offloads what it refers to, and makes the first attempt at each of its
+ * destinations, all at once. Rejects with `LeaseLostError` or an `AbortError` when it must not go on: then
+ * the message is not settled, and a later cycle starts over with the same id.
  */
 export const deliverMessage = async (
   context: FolderContext,
@@ -191,11 +192,11 @@ export const deliverMessage = async (
   const { clock, hot, mailbox } = context;
   // Judged before it is capped, like its envelope was: the two must not come to different rules.
   const rule = await judge(hot.rules, factsOf(whole), () => clock.sleep(0));
-  const message = capMessage(whole, context.limits);
   // An operator who asks for a message again wants it sent, whatever the rules would filter.
   if (rule?.drop === true && notes.sentBefore === null) {
-    return filtered(context, message, "rule_drop");
+    return filtered(context, capMessage(whole, context.limits), "rule_drop");
   }
+  const message = capMessage(await offloadMessage(context, whole), context.limits);
   const startedMs = clock.monoMs();
   const payload = buildPayload(message, rule);
   const { uid } = message;

@@ -5,16 +5,25 @@ import type { Metrics } from "../app-logging/metrics.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Limits } from "../core/limits.ts";
 import type { Random } from "../core/random.ts";
-import type { MailboxSettings, PollingSettings, Rule, WebhookSettings } from "../core/settings.ts";
+import type {
+  MailboxSettings,
+  OffloadSettings,
+  PollingSettings,
+  Rule,
+  WebhookSettings,
+} from "../core/settings.ts";
 import type { Lease } from "../lock/held-lease.ts";
 import type { Connection } from "../mail/connection.ts";
+import type { ParseInWorker } from "../mail/raw/raw-message.ts";
 import type { MailSession } from "../mail/session.ts";
+import type { FetchWorker } from "../offload/fetch-worker.ts";
+import type { Storage } from "../offload/storage.ts";
 import type { Gate } from "../resilience/gate.ts";
 import type { CompiledRule } from "../rules/compile.ts";
 import type { CursorRecord, Store } from "../store/store.ts";
 import type { Deliver } from "../webhook/deliver.ts";
 import type { Destinations } from "../webhook/destinations.ts";
-import type { GapMemory } from "./look.ts";
+import type { GapMemory } from "./reading/look.ts";
 
 /** The hot settings of one cycle, with their rules compiled. */
 export interface HotInForce {
@@ -26,12 +35,16 @@ export interface HotInForce {
   configuredRules: readonly Rule[];
 }
 
-/** How often a message failed, by how: alone on the connection, late, in our code, its header too. */
+/**
+ * How often a message failed, by how: alone on the connection, late, in our code, its header too, and
+ * when it was read from its octets.
+ */
 export interface Strikes {
   closed: number;
   late: number;
   faults: number;
   headers: number;
+  octets: number;
 }
 
 /** What is remembered of a folder between cycles, in memory only. */
@@ -92,6 +105,13 @@ export const createFolderMemory = (): FolderMemory => ({
   spoolFailing: false,
 });
 
+/** Where attachments and the files behind links go; null for what is not configured. */
+export interface Offload {
+  settings: OffloadSettings;
+  storage: Storage | null;
+  worker: FetchWorker | null;
+}
+
 /** Parts of the daemon that all mailboxes share. */
 export interface SharedParts {
   clock: Clock;
@@ -103,6 +123,9 @@ export interface SharedParts {
   destinations: Destinations;
   /** Bytes of bodies in memory, whole process. */
   bytesInFlight: Gate;
+  parseInWorker: ParseInWorker;
+  /** Null: nothing is moved to storage. */
+  offload: Offload | null;
   limits: Limits;
   hmacKey: Uint8Array;
   /** May log lines carry sender and subject, masked? */
@@ -113,6 +136,8 @@ export interface SharedParts {
 export interface FolderContext extends SharedParts {
   mailbox: MailboxSettings;
   connection: Connection;
+  /** A second one, on which attachments are read; opened when it is needed. */
+  attachments: Connection;
   memory: FolderMemory;
   hot: HotInForce;
   lease: Lease;

@@ -58,7 +58,7 @@ const start = ({ maxAttempts = 20, capacityBytes = 1_000_000 } = {}) => {
   const contextOf = (mailboxId: string): SpoolContext => ({
     ...{ clock, random, log, store, destinations, bytesInFlight, mailboxId },
     metrics: createMetrics(),
-    deliver: createDeliver({ clock, sendHttp, destinations }),
+    deliver: createDeliver({ clock, sendHttp, destinations, finishPayload: null }),
     webhook: webhookOf(maxAttempts),
     rules: [],
     lease: { fence: 1, assert: async () => undefined, signal: stop.signal },

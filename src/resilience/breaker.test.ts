@@ -22,6 +22,14 @@ describe("stepBreaker", () => {
     expect(after([...fails(4), "succeeded", ...fails(4)])).toEqual({ kind: "closed", failures: 4 });
   });
 
+  test("opens at once when its caller needs no more failures, and that changes nothing later", () => {
+    const open = after(["broken"]);
+    expect(open).toEqual({ kind: "open", untilMs: 30_000, probeDelayMs: 30_000 });
+    expect(after(["broken"], 10_000, open)).toBe(open);
+    const probing = after(["probe_started"], 30_000, open);
+    expect(after(["broken"], 31_000, probing)).toBe(probing);
+  });
+
   test("starts a probe only when it is due, and one at a time", () => {
     const open = after(fails(5));
     expect(after(["probe_started"], 29_999, open)).toBe(open);

@@ -1,5 +1,6 @@
-// A circuit breaker as a pure state machine: after five failures in a row nothing but one probe at a
-// time goes out, until one succeeds. The caller brings the clock and does the sending (DESIGN section 8).
+// A circuit breaker as a pure state machine: after five failures in a row, or when its caller says so,
+// nothing but one probe at a time goes out, until one succeeds. The caller brings the clock and does the
+// sending (DESIGN section 8).
 
 /** Failures in a row that open it. */
 export const FAILURES_TO_OPEN = 5;
@@ -20,11 +21,12 @@ export type BreakerState =
 /**
  * What happened. `probe_started` is honoured only when a probe is due. `probe_abandoned`: the probe
  * was cut off by our side and says nothing. `failed` is of an ordinary attempt, also one that began
- * before the breaker opened.
+ * before the breaker opened. `broken`: the caller needs no further failure to know.
  */
 export type BreakerEvent =
   | "succeeded"
   | "failed"
+  | "broken"
   | "probe_started"
   | "probe_failed"
   | "probe_abandoned";
@@ -47,6 +49,7 @@ const whenClosed = (
   event: BreakerEvent,
   nowMs: number,
 ): BreakerState => {
+  if (event === "broken") return open(nowMs, FIRST_PROBE_MS);
   if (event !== "failed") return state;
   const failures = state.failures + 1;
   return failures < FAILURES_TO_OPEN ? { kind: "closed", failures } : open(nowMs, FIRST_PROBE_MS);

@@ -106,8 +106,14 @@ describe("conditions", () => {
     expect(await matches([["header:List-Id", "contains", "b.list"]])).toBe(true);
     expect(await matches([["header:x-none", "regex", ".*"]])).toBe(false);
     expect(await matches([["mailbox", "equals", "default"]])).toBe(true);
-    const attachment = { filename: null, contentType: "a/b", sizeBytes: 1, part: "2" };
-    const attachments = [{ ...attachment, contentId: null, disposition: null }];
+    const attachment = {
+      filename: null,
+      contentType: "a/b",
+      sizeBytes: 1,
+      encoding: "7bit",
+      part: "2",
+    };
+    const attachments = [{ ...attachment, contentId: null, disposition: null, offloaded: null }];
     expect(await matches([["has_attachment", "equals", "false"]])).toBe(true);
     expect(await matches([["has_attachment", "equals", "true"]], { attachments })).toBe(true);
   });
@@ -214,6 +220,73 @@ describe("judge", () => {
       ...hostile.map((value, i) => ruleOf(`r${i}`, [["body", "regex", value]])),
     );
     expect(await judged(rules.slice(1), { text, html: `${text}!` })).toBeNull();
+  });
+});
+
+describe("expressions that go back without end in other engines", () => {
+  const HOSTILE = ["(a+)+$", "(a|aa)+$", "(\\w+\\s)*\\d{5}", "^(([a-z])+.)+[A-Z]([a-z])+$"];
+
+  /** DESIGN section 7: main-thread CPU of one turn. */
+  const MAX_TURN_MS = 200;
+
+  const cpuMs = (): number => {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1000;
+  };
+
+  /** The longest turn of judging `facts`, in CPU of this thread: the least of three tries. */
+  const longestTurnMs = async (
+    rules: CompiledRule[],
+    more: Partial<FactSource>,
+  ): Promise<number> => {
+    const tries: number[] = [];
+    for (let round = 0; round < 3; round += 1) {
+      let longest = 0;
+      let started = cpuMs();
+      const endTurn = async (): Promise<void> => {
+        longest = Math.max(longest, cpuMs() - started);
+        started = cpuMs();
+      };
+      await judge(rules, factsOf(source(more)), endTurn);
+      await endTurn();
+      tries.push(longest);
+    }
+    return Math.min(...tries);
+  };
+
+  test.each(HOSTILE)("take %s over a message of 2 MB in turns of bounded CPU", async (value) => {
+    const rules = compiled(ruleOf("a", [["body", "regex", value]]));
+    for (const unit of ["a", "a ", "aA", "aaaaaaaaa1"]) {
+      const text = unit.repeat(1_000_000 / unit.length);
+      const message = { text, html: `${text}!` };
+      expect(await longestTurnMs(rules, message)).toBeLessThan(MAX_TURN_MS);
+    }
+  });
+
+  test("take one turn each, however many rules look into the body", async () => {
+    const text = "a".repeat(1_000_000);
+    const rules = compiled(
+      ...Array.from({ length: 40 }, (_, i) =>
+        ruleOf(`r${i}`, [["body", "regex", HOSTILE[i % HOSTILE.length] ?? ""]]),
+      ),
+    );
+    expect(await longestTurnMs(rules, { text, html: `${text}!` })).toBeLessThan(MAX_TURN_MS);
+  });
+
+  test.each(HOSTILE)("take %s in time that grows with the text, not with its square", (value) => {
+    const [rule] = compiled(ruleOf("a", [["body", "regex", value]]));
+    const holds = rule?.compiled[0]?.test ?? ((): boolean => true);
+    const leastMs = (length: number): number => {
+      const text = `${"a".repeat(length)}!`;
+      const tries = Array.from({ length: 3 }, () => {
+        const started = cpuMs();
+        holds(text);
+        return cpuMs() - started;
+      });
+      return Math.min(...tries);
+    };
+    // Sixteen times the text would be 256 times the work; the clock of a thread ticks in milliseconds.
+    expect(leastMs(4_000_000)).toBeLessThan(64 * Math.max(leastMs(250_000), 4));
   });
 });
 

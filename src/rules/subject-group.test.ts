@@ -1,5 +1,6 @@
 // The groups of subjects as the Python service named them, and the keys under which they are claimed.
 // The numbers of vectors are those of the list of reference vectors.
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { claimKey, isReply, stripReplyPrefixes, subjectGroup } from "./subject-group.ts";
 
@@ -21,6 +22,29 @@ describe("subjectGroup", () => {
     expect(subjectGroup("Discussion quelconque sans lot")).toBe(group);
     expect(subjectGroup("discussion  QUELCONQUE sans lôt")).toBe(group);
     expect(subjectGroup("Discussion quelconque")).not.toBe(group);
+  });
+
+  test("finds accents whichever way they are written, in any order", () => {
+    const composed = "L\u1EADt d\u00E9j\u00E0";
+    const group = subjectGroup(composed);
+    expect(subjectGroup(composed.normalize("NFD"))).toBe(group);
+    expect(subjectGroup("La\u0302\u0323t de\u0301ja\u0300")).toBe(group);
+    expect(subjectGroup("La\u0323\u0302t deja")).toBe(group);
+  });
+
+  test("names the group of any text as if its marks had been put in order first", () => {
+    const unit = fc.constantFrom(..."aé\u0301\u0323\u1EAD\u0344\uAC00\u0F73 ");
+    fc.assert(
+      fc.property(fc.string({ unit }), (text) => {
+        expect(subjectGroup(text)).toBe(subjectGroup(text.normalize("NFD")));
+      }),
+    );
+  });
+
+  test("takes a subject that is one long run of marks", () => {
+    // Half a minute and more when such a run is put into order.
+    const marks = "\u0301\u0323".repeat(150_000);
+    expect(subjectGroup(`Lot${marks} 7`)).toBe("lot_7");
   });
 
   test("takes no number behind another word for a lot", () => {

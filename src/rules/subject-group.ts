@@ -12,9 +12,14 @@ export const stripReplyPrefixes = (subject: string): string => subject.replace(R
 /** Does the subject begin with such a prefix? White space around a subject alone makes no reply. */
 export const isReply = (subject: string): boolean => REPLY_PREFIXES.test(subject);
 
-/** Without accents, lower case, single spaces. */
+const withoutMarks = (text: string): string => text.replace(/\p{M}/gu, "");
+
+/**
+ * Without accents, lower case, single spaces. Marks that stand alone go first: to put a long run of them
+ * into canonical order takes time that grows with the square of its length.
+ */
 const normalized = (subject: string): string =>
-  subject.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase().replace(/\s+/g, " ").trim();
+  withoutMarks(withoutMarks(subject).normalize("NFD")).toLowerCase().replace(/\s+/g, " ").trim();
 
 const LOT = /\blot (\d+)/;
 const MISSION = ["media solution", "missions recadrage", "lot"];

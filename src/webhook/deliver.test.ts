@@ -39,7 +39,10 @@ const answered = (status: number, retryAfter: string | null = null): HttpResult 
 });
 
 /** A network that answers as told and remembers what it was asked; it hangs until aborted on "hang". */
-const start = (answer: (n: number) => HttpResult | "hang") => {
+const start = (
+  answer: (n: number) => HttpResult | "hang",
+  finishPayload: ((payload: string) => Promise<string>) | null = null,
+) => {
   const clock = createVirtualClock();
   const requests: HttpRequest[] = [];
   const sendHttp: SendHttp = async (request) => {
@@ -54,7 +57,7 @@ const start = (answer: (n: number) => HttpResult | "hang") => {
     clock,
     requests,
     destinations,
-    deliver: createDeliver({ clock, sendHttp, destinations }),
+    deliver: createDeliver({ clock, sendHttp, destinations, finishPayload }),
   };
 };
 
@@ -88,7 +91,8 @@ describe("a request", () => {
     const sender = createUndiciSender();
     const clock = { ...createVirtualClock(), wallMs: () => Date.now() };
     const destinations = createDestinations({ clock, log: () => undefined });
-    const deliver = createDeliver({ clock, sendHttp: sender.sendHttp, destinations });
+    const { sendHttp } = sender;
+    const deliver = createDeliver({ clock, sendHttp, destinations, finishPayload: null });
     const loopback = { ...destination, url: receiver.url, allowPrivateAddresses: true };
     const payload = JSON.stringify({ subject: "Été 🌞" });
     const end = await deliver(attemptOf({ destination: loopback, payload }));
@@ -98,6 +102,19 @@ describe("a request", () => {
     expect(receiver.requests).toMatchObject([
       { id: "evt_1", attempt: 3, destination: "default", body: payload, verified: true },
     ]);
+  });
+
+  test("is signed over what the payload is made at each attempt", async () => {
+    let made = 0;
+    const { requests, deliver } = start(
+      () => answered(200),
+      async (payload) => `${payload} ${(made += 1)}`,
+    );
+    await deliver(attemptOf());
+    await deliver(attemptOf());
+    expect(requests.map(({ body }) => body)).toEqual(['{"a":1} 1', '{"a":1} 2']);
+    const [first, second] = requests.map(({ headers }) => headers["webhook-signature"]);
+    expect(first).not.toBe(second);
   });
 
   test("is not made to a URL that the egress guard refuses", async () => {

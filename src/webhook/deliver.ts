@@ -55,6 +55,11 @@ interface Deps {
   clock: Clock;
   sendHttp: SendHttp;
   destinations: Destinations;
+  /**
+   * What is put into a payload only when it is sent, because it would not last in the spool. Never rejects;
+   * null: payloads are sent as they are.
+   */
+  finishPayload: ((payload: string) => Promise<string>) | null;
 }
 
 const failed = (errorClass: DeliveryErrorClass): DeliveryResult => ({
@@ -63,13 +68,16 @@ const failed = (errorClass: DeliveryErrorClass): DeliveryResult => ({
   permanent: isPermanent(errorClass),
 });
 
-const headersOf = (attempt: DeliveryAttempt, timestampS: number): Record<string, string> => ({
+const headersOf = (
+  attempt: DeliveryAttempt,
+  { body, timestampS }: { body: string; timestampS: number },
+): Record<string, string> => ({
   "content-type": "application/json",
   "user-agent": "signalpost",
   ...signedHeaders({
     id: attempt.eventId,
     timestampS,
-    body: attempt.payload,
+    body,
     secrets: attempt.destination.secrets,
   }),
   "signalpost-fence": String(attempt.fence),
@@ -94,7 +102,9 @@ const resultOf = (deps: Deps, id: string, answer: HttpResult): DeliveryResult =>
 const send = async (deps: Deps, attempt: DeliveryAttempt): Promise<DeliveryResult> => {
   const { destination, signal } = attempt;
   const { url, allowPrivateAddresses, concurrency, timeoutMs } = destination;
-  const headers = headersOf(attempt, Math.floor(deps.clock.wallMs() / 1000));
+  const { payload } = attempt;
+  const body = deps.finishPayload === null ? payload : await deps.finishPayload(payload);
+  const headers = headersOf(attempt, { body, timestampS: Math.floor(deps.clock.wallMs() / 1000) });
   try {
     const answer = await withDeadline(
       deps.clock,
@@ -103,7 +113,7 @@ const send = async (deps: Deps, attempt: DeliveryAttempt): Promise<DeliveryResul
         deps.sendHttp({
           url,
           headers,
-          body: attempt.payload,
+          body,
           allowPrivateAddresses,
           connections: concurrency,
           signal: inner,

@@ -33,15 +33,17 @@ const message: Message = {
   headers: new Map([["x-secret", ["not sent"]]]),
   text: "hello",
   html: null,
-  links: [{ provider: "dropbox", url: "https://www.dropbox.com/s/1" }],
+  links: [{ provider: "dropbox", url: "https://www.dropbox.com/s/1", offloaded: null }],
   attachments: [
     {
       filename: "a.pdf",
       contentType: "application/pdf",
       sizeBytes: 99,
+      encoding: "base64",
       part: "2",
       contentId: "<c>",
       disposition: "attachment",
+      offloaded: null,
     },
   ],
   truncated: ["html"],

@@ -109,11 +109,11 @@ export const buildPayload = (message: Message, rule: Rule | null): string => {
     html: message.html,
     truncated: message.truncated,
     unreadable: message.unreadable,
-    links: message.links.map(({ provider, url }) => ({
+    links: message.links.map(({ provider, url, offloaded }) => ({
       provider,
       url,
-      offloaded_url: null,
-      filename: null,
+      offloaded_url: offloaded?.url ?? null,
+      filename: offloaded?.filename ?? null,
     })),
     attachments: message.attachments.map((one) => ({
       filename: one.filename,
@@ -122,9 +122,9 @@ export const buildPayload = (message: Message, rule: Rule | null): string => {
       part: one.part,
       content_id: one.contentId,
       disposition: one.disposition,
-      key: null,
-      url: null,
-      sha256: null,
+      key: one.offloaded?.key ?? null,
+      url: one.offloaded?.url ?? null,
+      sha256: one.offloaded?.sha256 ?? null,
     })),
     rule: rule === null ? null : { id: rule.id, name: rule.name, priority: rule.priority },
   };

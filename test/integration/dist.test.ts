@@ -66,6 +66,22 @@ test("the watchdog's worker starts from the built code", () => {
   expect(status).toBe(70);
 });
 
+test("the thread that parses messages starts from the built code", () => {
+  const adapter = pathToFileURL(join(box, "dist/mail/raw/parse-in-worker.adapter.js")).href;
+  const limits = pathToFileURL(join(box, "dist/core/limits.js")).href;
+  const code = `import { createParseInWorker } from "${adapter}";
+    import { DEFAULT_LIMITS } from "${limits}";
+    const raw = new TextEncoder().encode("Subject: x\\r\\n\\r\\nhello");
+    const { signal } = new AbortController();
+    const { text } = await createParseInWorker()({ raw, cut: false }, DEFAULT_LIMITS, signal);
+    console.log(text);`;
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", code], {
+    encoding: "utf8",
+    timeout: 30_000,
+  });
+  expect([stdout, stderr]).toEqual(["hello\n", ""]);
+});
+
 test("the built code runs its scripts for Redis", { tags: ["redis"] }, async () => {
   await using server = await startRedis();
   const adapter = pathToFileURL(join(box, "dist/redis/ioredis.adapter.js")).href;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MailError } from "../../src/core/errors.ts";
 import type { Envelope } from "../../src/core/message.ts";
 import { envelopeFromHeader } from "../../src/mail/header-envelope.ts";
-import { createOpenSession } from "../../src/mail/imapflow-session.adapter.ts";
+import { createOpenSession } from "../../src/mail/imapflow/session.adapter.ts";
 import type { MailSession } from "../../src/mail/session.ts";
 import { type Dovecot, startDovecot } from "../support/dovecot.ts";
 import * as mail from "../support/mail.ts";

@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MailError } from "../../src/core/errors.ts";
 import type { ImapSettings } from "../../src/core/settings.ts";
-import { createOpenSession } from "../../src/mail/imapflow-session.adapter.ts";
+import { createOpenSession } from "../../src/mail/imapflow/session.adapter.ts";
 import type { MailSession, SessionRequest } from "../../src/mail/session.ts";
 import { type ImapScript, type Reply, startImapScript } from "../support/imap-script.ts";
 

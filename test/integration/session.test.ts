@@ -5,7 +5,7 @@ import tls from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MailError } from "../../src/core/errors.ts";
 import type { ImapSettings } from "../../src/core/settings.ts";
-import { createOpenSession } from "../../src/mail/imapflow-session.adapter.ts";
+import { createOpenSession } from "../../src/mail/imapflow/session.adapter.ts";
 import type { MailSession } from "../../src/mail/session.ts";
 import { type Dovecot, rawClient, startDovecot } from "../support/dovecot.ts";
 import * as mail from "../support/mail.ts";
@@ -280,6 +280,25 @@ describe("reading", () => {
     expect(found).toMatchObject({ internalDateMs: 1_700_000_000_000, sizeBytes: raw.length });
     expect(Buffer.from(found?.header ?? []).toString()).toBe(raw.toString().slice(0, 20));
     expect(await session.fetchHeader(2, 20)).toBeNull();
+    await session.close();
+  });
+});
+
+describe("ranges of a whole message", () => {
+  test("are what lies there, fewer octets at its end, none behind it, and null without it", async () => {
+    const user = newUser();
+    const raw = mail.plainMessage("grüße");
+    await server.deliver(user, [raw]);
+    const session = await openFor(user);
+    const range = async (from: number, length: number): Promise<string | null> => {
+      const octets = await session.fetchRaw(1, from, length);
+      return octets === null ? null : Buffer.from(octets).toString("latin1");
+    };
+    const text = raw.toString("latin1");
+    expect(await range(0, 10)).toBe(text.slice(0, 10));
+    expect(await range(10, 1_000_000)).toBe(text.slice(10));
+    expect(await range(raw.length, 10)).toBe("");
+    expect(await session.fetchRaw(2, 0, 10)).toBeNull();
     await session.close();
   });
 });

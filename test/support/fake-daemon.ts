@@ -6,6 +6,7 @@ import { startDaemon } from "../../src/daemon/build.ts";
 import { TIMING } from "../../src/daemon/cluster/cluster.ts";
 import { openSqliteMemory } from "../../src/store/sqlite.adapter.ts";
 import { createSqliteStore } from "../../src/store/sqlite.ts";
+import { createFakeObjectStore } from "./fake-object-store.ts";
 import { createFakePorts, createFakeReceiver, createFakeServer } from "./fake-world.ts";
 import { createSeededRandom } from "./seeded-random.ts";
 import { createVirtualClock } from "./virtual-clock.ts";
@@ -36,6 +37,14 @@ export interface PostedData {
   text: string | null;
   unreadable: string | null;
   from: unknown;
+  truncated: readonly string[];
+  attachments: readonly {
+    key: string | null;
+    url: string | null;
+    sha256: string | null;
+    size: number;
+  }[];
+  links: readonly { url: string; offloaded_url: string | null; filename: string | null }[];
 }
 
 /** Sections laid over the defaults, by their names in the file. */
@@ -43,6 +52,7 @@ export interface FakeConfig {
   webhook?: Record<string, unknown>;
   polling?: Record<string, unknown>;
   rules?: readonly unknown[];
+  offload?: Record<string, unknown>;
 }
 
 /** Starts it; `prepare` may make the server misbehave before the first connection. */
@@ -58,7 +68,9 @@ export const startFakeDaemon = async (
   const { openSession } = server;
   const { sendHttp } = receiver;
   const fakes = createFakePorts({ clock, random, openSession, sendHttp });
-  const ports = { ...fakes.ports, openSqlite: () => database };
+  const bucket = createFakeObjectStore(clock);
+  const openObjectStore = bucket.open;
+  const ports = { ...fakes.ports, openObjectStore, openSqlite: () => database };
   const text = stringify({ ...DEFAULTS, ...config, webhook: { ...WEBHOOK, ...config.webhook } });
   const readConfigFile = () => ({ stamp: "1", text });
   const load = () => loadSettings({ path: "signalpost.yaml", env: {}, readConfigFile });
@@ -80,6 +92,7 @@ export const startFakeDaemon = async (
     clock,
     server,
     receiver,
+    bucket,
     daemon,
     /** The store that the daemon works on. */
     store: () => createSqliteStore({ database, random, spoolKeys: [] }),

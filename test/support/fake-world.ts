@@ -1,5 +1,6 @@
 // A world for the daemon that is made of plain objects: one mail server, one receiver, one host, all
 // under a clock that the test moves. For tests of the whole daemon without a socket, a file or a timer.
+import { type ParseInWorker, UnparsableError } from "../../src/mail/raw/raw-message.ts";
 import { MailError } from "../../src/core/errors.ts";
 import type { BodyNode, Envelope, MessageMetadata } from "../../src/core/message.ts";
 import type { UidSet } from "../../src/core/uid-set.ts";
@@ -18,6 +19,10 @@ export interface FakeMail {
   internalDateMs: number;
   /** Its structure makes our own code throw. */
   isPoison?: boolean;
+  /** The server tells nothing of its structure. */
+  isShapeless?: boolean;
+  /** A file beside its text, as it is. */
+  file?: Buffer;
 }
 
 const envelopeOf = ({ uid, subject }: FakeMail): Envelope => ({
@@ -32,17 +37,22 @@ const envelopeOf = ({ uid, subject }: FakeMail): Envelope => ({
   cc: [],
 });
 
-const structureOf = ({ text }: FakeMail): BodyNode => ({
-  part: "1",
-  type: "text/plain",
-  charset: "utf-8",
-  encoding: "7bit",
-  sizeBytes: Buffer.byteLength(text),
-  disposition: null,
-  filename: null,
-  contentId: null,
-  children: [],
+const leaf = (part: string, type: string, sizeBytes: number): BodyNode => ({
+  ...{ part, type, sizeBytes, charset: null, encoding: "binary", disposition: null },
+  ...{ filename: null, contentId: null, children: [] },
 });
+
+const structureOf = ({ text, file }: FakeMail): BodyNode => {
+  const only = { ...leaf("1", "text/plain", Buffer.byteLength(text)), charset: "utf-8" };
+  if (file === undefined) return { ...only, encoding: "7bit" };
+  const beside = leaf("2", "application/pdf", file.length);
+  const attached = { ...beside, disposition: "attachment", filename: "file.pdf" };
+  return { ...leaf("", "multipart/mixed", 0), children: [only, attached] };
+};
+
+/** The octets of one part of a mail. */
+const octetsOf = ({ text, file }: FakeMail, part: string): Buffer =>
+  part === "2" && file !== undefined ? file : Buffer.from(text);
 
 const poisonous = (): BodyNode =>
   new Proxy({} as BodyNode, {
@@ -51,12 +61,17 @@ const poisonous = (): BodyNode =>
     },
   });
 
+const toldStructureOf = (mail: FakeMail): BodyNode | null => {
+  if (mail.isPoison === true) return poisonous();
+  return mail.isShapeless === true ? null : structureOf(mail);
+};
+
 const metadataOf = (mail: FakeMail): MessageMetadata => ({
   uid: mail.uid,
   internalDateMs: mail.internalDateMs,
   sizeBytes: Buffer.byteLength(mail.text),
   envelope: envelopeOf(mail),
-  structure: mail.isPoison === true ? poisonous() : structureOf(mail),
+  structure: toldStructureOf(mail),
   headers: new Map(),
 });
 
@@ -67,6 +82,8 @@ export interface FakeTrouble {
   suspect?: (uids: readonly number[]) => void;
   header?: (uid: number) => void;
   bodies?: (uids: readonly number[]) => void;
+  /** As `header` when it is not set. */
+  octets?: (uid: number, offsetBytes: number) => void;
 }
 
 /** A mail server with one folder. */
@@ -74,6 +91,7 @@ export const createFakeServer = (clock: Clock) => {
   let mails: FakeMail[] = [];
   let uidnext = 1;
   let isDown = false;
+  let isFull = false;
   let uidvalidity = "1";
   const attempts: number[] = [];
   const trouble: FakeTrouble = {};
@@ -128,10 +146,22 @@ export const createFakeServer = (clock: Clock) => {
       fetchParts: (requests, received) =>
         command(() => {
           trouble.bodies?.(requests.map(({ uid }) => uid));
-          for (const { uid } of requests) {
+          for (const { uid, ranges } of requests) {
             const mail = mails.find((one) => one.uid === uid);
-            if (mail !== undefined) received(uid, new Map([["1", Buffer.from(mail.text)]]));
+            if (mail === undefined) continue;
+            const pieces = ranges.map(({ part, offsetBytes, lengthBytes }) => {
+              const octets = octetsOf(mail, part);
+              return [part, octets.subarray(offsetBytes, offsetBytes + lengthBytes)] as const;
+            });
+            received(uid, new Map(pieces));
           }
+        }),
+      fetchRaw: (uid, offsetBytes, lengthBytes) =>
+        command(() => {
+          (trouble.octets ?? trouble.header)?.(uid, offsetBytes);
+          const mail = mails.find((one) => one.uid === uid);
+          if (mail === undefined) return null;
+          return Buffer.from(mail.text).subarray(offsetBytes, offsetBytes + lengthBytes);
         }),
       waitForMail: (stop) =>
         Promise.race([
@@ -161,6 +191,7 @@ export const createFakeServer = (clock: Clock) => {
   const openSession: OpenSession = async () => {
     attempts.push(clock.monoMs());
     if (isDown) throw new MailError("unreachable", "ECONNREFUSED");
+    if (isFull) throw new MailError("throttled", "LIMIT");
     return session();
   };
 
@@ -178,14 +209,23 @@ export const createFakeServer = (clock: Clock) => {
     /** What goes wrong with fetches, to be set by the test. */
     trouble,
     deliver: (subject: string, text: string): void => arrive({ subject, text }),
+    /** Delivers a message with a file beside its text. */
+    deliverFile: (subject: string, file: Buffer): void => arrive({ subject, text: "text", file }),
     /** Delivers a message on which our own code fails. */
     poison: (subject: string): void => arrive({ subject, text: "", isPoison: true }),
+    /** Delivers a message whose structure cannot be told; its octets are its text. */
+    shapeless: (subject: string, text: string): void =>
+      arrive({ subject, text, isShapeless: true }),
     /** What the next session is told; "0" cannot be used. */
     setUidvalidity: (value: string): void => {
       uidvalidity = value;
     },
     expunge: (gone: number): void => {
       mails = mails.filter(({ uid }) => uid !== gone);
+    },
+    /** Living sessions stay, new ones are refused. */
+    refuseMoreSessions: (refuse: boolean): void => {
+      isFull = refuse;
     },
     /** Down: living sessions die, new ones are refused. */
     setDown: (down: boolean): void => {
@@ -200,12 +240,16 @@ export const createFakeServer = (clock: Clock) => {
 /** A receiver that answers what the test says; keeps every request. */
 export const createFakeReceiver = () => {
   const requests: HttpRequest[] = [];
-  let answer: () => HttpResult = () => ({ kind: "answered", status: 200, retryAfter: null });
+  let answer: (request: HttpRequest) => HttpResult = () => ({
+    kind: "answered",
+    status: 200,
+    retryAfter: null,
+  });
   let wait: (request: HttpRequest) => Promise<void> = () => Promise.resolve();
   const sendHttp: SendHttp = async (request) => {
     requests.push(request);
     await wait(request);
-    return request.signal.aborted ? { kind: "aborted" } : answer();
+    return request.signal.aborted ? { kind: "aborted" } : answer(request);
   };
   return {
     sendHttp,
@@ -214,21 +258,33 @@ export const createFakeReceiver = () => {
     answerAfter: (clock: Clock, ms: number): void => {
       wait = (request) => clock.sleep(ms, request.signal);
     },
-    answerWith: (next: () => HttpResult): void => {
+    answerWith: (next: (request: HttpRequest) => HttpResult): void => {
       answer = next;
     },
   };
 };
 
-/** Ports over the fake world; `lines` keeps every log line, parsed. */
+/** Ports over the fake world; `lines` keeps every log line, parsed, and `parser` can be replaced. */
 export const createFakePorts = (
   world: Pick<Ports, "clock" | "random" | "openSession" | "sendHttp">,
-): { ports: Ports; lines: Record<string, unknown>[]; exits: number[] } => {
+): {
+  ports: Ports;
+  lines: Record<string, unknown>[];
+  exits: number[];
+  parser: { parse: ParseInWorker };
+} => {
   const lines: Record<string, unknown>[] = [];
   const exits: number[] = [];
   const held = new Set<string>();
+  const parser: { parse: ParseInWorker } = {
+    parse: () => Promise.reject(new UnparsableError("failed")),
+  };
   const ports: Ports = {
     ...world,
+    parseInWorker: (...message) => parser.parse(...message),
+    openObjectStore: () => {
+      throw new Error("this world has no object storage");
+    },
     openSqlite: () => openSqliteMemory(),
     openRedis: () => {
       throw new Error("this world has no Redis");
@@ -246,5 +302,5 @@ export const createFakePorts = (
     droppedLogLines: () => 0,
     exit: (code) => void exits.push(code),
   };
-  return { ports, lines, exits };
+  return { ports, lines, exits, parser };
 };

@@ -27,8 +27,14 @@ export interface ImapScript extends AsyncDisposable {
   readonly port: number;
   /** Every command line seen so far, without its tag. */
   readonly seen: readonly string[];
+  /** Connections taken so far. */
+  connections(): number;
+  /** Octets sent to all clients so far. */
+  bytesSent(): number;
   /** Sends a line to every client that is connected. */
   push(line: string): void;
+  /** Ends every connection now; new ones are taken. */
+  cut(): void;
   stop(): Promise<void>;
 }
 
@@ -48,15 +54,20 @@ const parsed = (line: string, socket: Socket): ScriptedCommand => {
   return { tag, name, args: rest.join(" "), socket };
 };
 
-/** Starts a fake server. `greeting` null: accept and say nothing. */
+/**
+ * Starts a fake server. `greeting` null: accept and say nothing; a function is given the number of the
+ * connection, from 1, and its socket.
+ */
 export const startImapScript = async (options: {
   reply?: Reply;
-  greeting?: string | null;
+  greeting?: string | null | ((nth: number, socket: Socket) => string | null);
   capabilities?: string;
 }): Promise<ImapScript> => {
   const { greeting = "* OK ready", capabilities = "IMAP4rev1 IDLE UIDPLUS MOVE" } = options;
   const sockets = new Set<Socket>();
   const seen: string[] = [];
+  let connections = 0;
+  let sentBefore = 0;
   const say = (socket: Socket, lines: readonly string[]): void => {
     if (lines.length > 0 && !socket.destroyed) socket.write(lines.join("\r\n") + "\r\n", "latin1");
   };
@@ -72,10 +83,16 @@ export const startImapScript = async (options: {
 
   const server = createServer((socket) => {
     sockets.add(socket);
+    connections += 1;
     let rest = "";
     let idleTag = "";
-    socket.on("error", () => {}).on("close", () => sockets.delete(socket));
-    if (greeting !== null) say(socket, [greeting]);
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      sockets.delete(socket);
+      sentBefore += socket.bytesWritten;
+    });
+    const greeted = typeof greeting === "function" ? greeting(connections, socket) : greeting;
+    if (greeted !== null) say(socket, [greeted]);
     socket.setEncoding("latin1").on("data", (chunk: string) => {
       const lines = (rest + chunk).split("\r\n");
       rest = lines.pop() ?? "";
@@ -96,20 +113,26 @@ export const startImapScript = async (options: {
   await once(server, "listening");
   const address = server.address();
   const port = address !== null && typeof address === "object" ? address.port : 0;
+  const cut = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
   const stop = async (): Promise<void> => {
     if (!server.listening) return;
     const closed = once(server, "close");
     server.close();
-    for (const socket of sockets) socket.destroy();
+    cut();
     await closed;
   };
   return {
     host: "127.0.0.1",
     port,
     seen,
+    connections: () => connections,
+    bytesSent: () => [...sockets].reduce((sum, one) => sum + one.bytesWritten, sentBefore),
     push: (line) => {
       for (const socket of sockets) say(socket, [line]);
     },
+    cut,
     stop,
     [Symbol.asyncDispose]: stop,
   };

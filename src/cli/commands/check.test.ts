@@ -23,6 +23,57 @@ describe("check", () => {
     });
   });
 
+  test("says what offload will do, and shows no key and no token", async () => {
+    await withWorkspace(async ({ run, writeConfig }) => {
+      expect((await run("check")).out).toContain("attachments: stay in the mailbox\n");
+      const section = [
+        "offload:",
+        "  endpoint: https://acc.r2.cloudflarestorage.com",
+        "  bucket: my-mail",
+        "  access_key_id: canary-id",
+        "  secret_access_key: canary-word",
+        "  public_base_url: https://files.example.com/canary-path",
+        "  content_types: [application/pdf, image/*]",
+        "  fetch_worker: { url: https://fetch.example.com/canary-path, token: canary-token, hosts: [dropbox.com] }",
+        "",
+      ].join("\n");
+      writeConfig(CONFIG + section);
+      const { code, out } = await run("check");
+      expect(code).toBe(0);
+      expect(out).toContain(
+        "attachments: of 0 to 1073741824 bytes, 2 types, any name to bucket my-mail at acc.r2.cloudflarestorage.com, public URLs (not tried here)\n" +
+          "links: of dropbox.com to bucket my-mail by the worker at fetch.example.com (not tried here)\n",
+      );
+      const json = (await run("check", "--json")).out;
+      expect(JSON.parse(json)).toMatchObject({
+        offload: {
+          storage: { bucket: "my-mail", presign_seconds: null, content_types: 2 },
+          fetch_worker: { host: "fetch.example.com", link_hosts: ["dropbox.com"] },
+        },
+      });
+      expect(out + json).not.toContain("canary");
+    });
+  });
+
+  test("says what only one half of offload will do", async () => {
+    await withWorkspace(async ({ run, writeConfig }) => {
+      writeConfig(
+        `${CONFIG}offload: { region: eu-west-3, bucket: abc, access_key_id: a, secret_access_key: b }\n`,
+      );
+      const { out } = await run("check");
+      expect(out).toContain(
+        "at AWS S3 (eu-west-3), URLs signed for 604800 seconds (not tried here)",
+      );
+      expect(out).not.toContain("links:");
+      writeConfig(
+        `${CONFIG}offload: { bucket: abc, public_base_url: https://f.example.com, fetch_worker: { url: https://w.example.com, token: t } }\n`,
+      );
+      expect((await run("check")).out).toMatch(
+        /attachments: stay in the mailbox\nlinks: of dropbox/,
+      );
+    });
+  });
+
   test("prints no user, password, secret, folder or URL path", async () => {
     await withWorkspace(async ({ run }) => {
       const printed = [(await run("check")).out, (await run("check", "--json")).out].join("\n");

@@ -32,6 +32,33 @@ const activityText = ({ background_tasks, activity }: CheckReport): string => {
 const count = (amount: number, noun: string): string =>
   `${amount} ${noun}${amount === 1 ? "" : "s"}`;
 
+/** Which attachments go where, in one line, and which links, in another. */
+const offloadTexts = ({ offload }: CheckReport): string[] => {
+  const { storage = null, fetch_worker: worker = null } = offload ?? {};
+  const texts: string[] = [];
+  if (storage === null) texts.push("attachments: stay in the mailbox");
+  else {
+    const wanted = [
+      `${storage.min_bytes} to ${storage.max_bytes} bytes`,
+      storage.content_types === 0 ? "any type" : count(storage.content_types, "type"),
+      storage.filenames === 0 ? "any name" : count(storage.filenames, "name pattern"),
+    ];
+    const urls =
+      storage.presign_seconds === null
+        ? "public URLs"
+        : `URLs signed for ${count(storage.presign_seconds, "second")}`;
+    const where = storage.host ?? `AWS S3 (${storage.region})`;
+    texts.push(
+      `attachments: of ${wanted.join(", ")} to bucket ${storage.bucket} at ${where}, ${urls} (not tried here)`,
+    );
+  }
+  if (worker !== null)
+    texts.push(
+      `links: of ${worker.link_hosts.join(", ")} to bucket ${worker.bucket} by the worker at ${worker.host} (not tried here)`,
+    );
+  return texts;
+};
+
 const explanation = (report: CheckReport): string => {
   const { config, http, senders_of_interest: senders } = report;
   const overridden = config.overridden.length > 0 ? config.overridden.join(", ") : "nothing";
@@ -53,6 +80,7 @@ const explanation = (report: CheckReport): string => {
     report.redis === null
       ? "state: on this host alone"
       : `state: shared through ${report.redis.server}, lock.fallback ${report.redis.fallback} (not tried here)`,
+    ...offloadTexts(report),
     `data_dir: ${report.data_dir_writable ? "writable" : "not writable"}`,
     ...report.warnings.map((text) => `warning: ${text}`),
   ].join("\n");

@@ -46,6 +46,10 @@ export const textLike = (pattern: RegExp, error: string) =>
 /** A text that is not blank and holds no control characters. */
 export const plainText = (error: string) => textLike(/^(?=.*\S)[^\p{Cc}]+$/u, error);
 
+/** A token or key that travels in a header: visible ASCII characters. */
+export const visibleText = (name: string) =>
+  textLike(/^[!-~]+$/, `write a ${name} of visible ASCII characters, without spaces`);
+
 /** A path to a file that holds a secret; read by file.ts before the schema sees the tree. */
 export const secretFile = (of: string) =>
   z
@@ -56,6 +60,11 @@ export const secretFile = (of: string) =>
       description: `A file that holds \`${of}\`, in place of it; relative to the folder of the configuration file.`,
     });
 
+/** The texts in small letters, each once. */
+export const inSmallLetters = (texts: readonly string[]): string[] => [
+  ...new Set(texts.map((text) => text.toLowerCase())),
+];
+
 /** Is `text` a day that exists, `2026-02-28`? */
 export const isCalendarDay = (text: string): boolean => {
   const found = /^(\d{4})-(\d{2})-(\d{2})$/.exec(text);
@@ -65,27 +74,49 @@ export const isCalendarDay = (text: string): boolean => {
   return back.year === year && back.month === month && back.day === day;
 };
 
-/** Says that a key is wrong and what to write instead. */
-export type Refuse = (key: string, message: string) => void;
+/** Says that a key is wrong and what to write instead; a key further down is written as its path. */
+export type Refuse = (key: string | readonly (string | number)[], message: string) => void;
+
+/** Does an issue at `path` say something of the key at `field`, of what holds it, or of what it holds? */
+const concerns = (path: readonly PropertyKey[], field: string | readonly string[]): boolean =>
+  path.length > 0 && [field].flat().every((part, at) => at >= path.length || path[at] === part);
+
+/** Fields of a section; a key further down is written as its path. */
+type Fields<Schema extends z.ZodObject> = readonly (
+  | (keyof z.output<Schema> & string)
+  | readonly [keyof z.output<Schema> & string, ...string[]]
+)[];
 
 /**
- * `schema` with a check over several of its fields. It runs whenever those fields are fine by
- * themselves, also beside other errors, so that one look finds everything that is wrong.
+ * `schema` with a check over several of its fields, or of keys below them. It runs whenever those are
+ * fine by themselves, also beside other errors, so that one look finds everything that is wrong.
  */
 export const withCheck = <Schema extends z.ZodObject>(
   schema: Schema,
-  fields: readonly (keyof z.output<Schema> & string)[],
+  fields: Fields<Schema>,
   check: (value: z.output<Schema>, refuse: Refuse) => void,
 ): Schema =>
   schema.superRefine(
     (value, context) =>
       check(value, (key, message) => {
-        context.addIssue({ code: "custom", path: [key], message });
+        context.addIssue({ code: "custom", path: [key].flat(), message });
       }),
     {
       when: ({ value, issues }) =>
         typeof value === "object" &&
         value !== null &&
-        !issues.some(({ path }) => (fields as readonly unknown[]).includes(path?.[0])),
+        !issues.some(
+          ({ code, path }) =>
+            code !== "unrecognized_keys" && fields.some((field) => concerns(path ?? [], field)),
+        ),
     },
   );
+
+/** `schema` with several checks, each as in {@link withCheck}. */
+export const withChecks = <Schema extends z.ZodObject>(
+  schema: Schema,
+  checks: readonly {
+    fields: Fields<Schema>;
+    check: (value: z.output<Schema>, refuse: Refuse) => void;
+  }[],
+): Schema => checks.reduce((all, { fields, check }) => withCheck(all, fields, check), schema);

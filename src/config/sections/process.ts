@@ -3,9 +3,15 @@
 import { z } from "zod";
 import { DEFAULT_LIMITS, type Limits } from "../../core/limits.ts";
 import { type Settings, isLoopbackHost } from "../../core/settings.ts";
-import { plainText, secretFile, section, textLike, wholeNumber, withCheck } from "./fields.ts";
-
-const TOKEN = "write a token of visible ASCII characters, without spaces";
+import {
+  plainText,
+  secretFile,
+  section,
+  textLike,
+  visibleText,
+  wholeNumber,
+  withCheck,
+} from "./fields.ts";
 
 const REDIS =
   "write redis://user:password@host:port/database, or rediss:// for TLS; user, password, port and database may be left out, and special characters in user and password are written as %XX";
@@ -39,13 +45,10 @@ export const httpSchema = withCheck(
     port: wholeNumber({ min: 0, max: 65_535 }).nullable().default(8025).meta({
       description: "The port; 0 takes any free one and names it in the log; null is off.",
     }),
-    token: textLike(/^[!-~]+$/, TOKEN)
-      .nullable()
-      .default(null)
-      .meta({
-        description: "The bearer token that `/metrics` and `/api` ask for.",
-        secret: true,
-      }),
+    token: visibleText("token").nullable().default(null).meta({
+      description: "The bearer token that `/metrics` and `/api` ask for.",
+      secret: true,
+    }),
     token_file: secretFile("token"),
   }),
   ["host", "token", "token_file"],

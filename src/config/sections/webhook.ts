@@ -2,30 +2,12 @@
 // Secrets have the form of Standard Webhooks: `whsec_` and base64.
 import { z } from "zod";
 import type { WebhookSettings } from "../../core/settings.ts";
-import { type UrlRefusal, refuseUrl } from "../../net/egress-guard.ts";
 import { flag, secretFile, section, wholeNumber, withCheck } from "./fields.ts";
+import { httpUrl, refusedUrl } from "./urls.ts";
 
 const SECRET =
   "write whsec_ and the base64 of 24 to 64 random bytes, or a list of such; `openssl rand -base64 32` makes them";
 const SECRETS = "write names of a-z, 0-9 and -, each with a secret: whsec_ and base64";
-const URL_TEXT = "write a full address that begins with https://";
-
-/** What to write instead of an address that nothing will ever be sent to. */
-const refusedUrlText = (reason: UrlRefusal): string => {
-  switch (reason) {
-    case "private":
-    case "loopback":
-      return `the address is ${reason}; set webhook.allow_private_addresses: true if it is meant`;
-    case "insecure":
-      return "write an https:// address; http:// is accepted only for a private address, with webhook.allow_private_addresses: true";
-    case "scheme":
-    case "userinfo":
-    case "malformed":
-      return URL_TEXT;
-    default:
-      return `the address is never sent to (${reason}); write another one`;
-  }
-};
 
 /** Is it `whsec_` and the base64 of 24 to 64 bytes (Standard Webhooks, symmetric secrets)? */
 export const isWebhookSecret = (text: string): boolean => {
@@ -36,24 +18,14 @@ export const isWebhookSecret = (text: string): boolean => {
   return canonical && bytes.length >= 24 && bytes.length <= 64;
 };
 
-/** Is it a whole URL by http or https that names no user? */
-const isWebhookUrl = (text: string): boolean => {
-  const url = URL.parse(text);
-  if (url === null || (url.protocol !== "https:" && url.protocol !== "http:")) return false;
-  return url.username === "" && url.password === "";
-};
-
 const secret = z.string({ error: SECRET }).refine(isWebhookSecret, { error: SECRET });
 
 const addressKeys = {
-  url: z
-    .string({ error: URL_TEXT })
-    .refine(isWebhookUrl, { error: URL_TEXT })
-    .meta({
-      description:
-        "Where every event is posted: `https://…`, or `http://…` when `allow_private_addresses` is true.",
-      environment: ["WEBHOOK_URL"],
-    }),
+  url: httpUrl.meta({
+    description:
+      "Where every event is posted: `https://…`, or `http://…` when `allow_private_addresses` is true.",
+    environment: ["WEBHOOK_URL"],
+  }),
   secret: z
     .union([secret, z.array(secret).min(1)], { error: SECRET })
     .optional()
@@ -106,8 +78,8 @@ export const webhookSchema = withCheck(
   ),
   ["url", "allow_private_addresses"],
   ({ url, allow_private_addresses }, refuse) => {
-    const reason = refuseUrl(url, allow_private_addresses);
-    if (reason !== null) refuse("url", refusedUrlText(reason));
+    const wrong = refusedUrl(url, { section: "webhook", isOpen: allow_private_addresses });
+    if (wrong !== null) refuse("url", wrong);
   },
 );
 

@@ -5,7 +5,7 @@ import { createSeededRandom } from "../../../test/support/seeded-random.ts";
 import { createVirtualClock } from "../../../test/support/virtual-clock.ts";
 import { createMetrics } from "../../app-logging/metrics.ts";
 import { LeaseLostError, MailError, type MailFailure } from "../../core/errors.ts";
-import { SuspectError } from "../../orchestrator/suspects.ts";
+import { SuspectError } from "../../orchestrator/reading/suspects.ts";
 import { createFailureJudge } from "./failure-judge.ts";
 
 const setUp = () => {

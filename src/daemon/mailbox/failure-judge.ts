@@ -12,7 +12,7 @@ import {
   isAbort,
 } from "../../core/errors.ts";
 import type { Random } from "../../core/random.ts";
-import { SuspectError } from "../../orchestrator/suspects.ts";
+import { SuspectError } from "../../orchestrator/reading/suspects.ts";
 import type { Failure, LockWord, PollerWord } from "../../poller/background-email-poller-loop.ts";
 import { RedisError, type RedisFailure } from "../../redis/redis.ts";
 import { createBackoff } from "../../resilience/backoff.ts";

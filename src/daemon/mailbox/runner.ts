@@ -27,6 +27,7 @@ import { createBackoff } from "../../resilience/backoff.ts";
 import { watchCycle } from "../../resilience/cycle-watch.ts";
 import { createLeasedStore } from "../../store/leased-store.ts";
 import type { AccountSlots } from "./account-slots.ts";
+import { createAttachmentConnection } from "./attachment-connection.ts";
 import { type FailureJudge, createFailureJudge } from "./failure-judge.ts";
 import type { LockParts } from "./mailbox-lock.ts";
 import { type StateWord, createStateWord } from "./state-word.ts";
@@ -96,6 +97,7 @@ interface Workplace {
   mailbox: MailboxSettings;
   memory: FolderMemory;
   connection: Connection;
+  attachments: Connection;
   tenure: Tenure;
   state: StateWord;
   /** Begin nothing new. */
@@ -106,12 +108,24 @@ interface Workplace {
   spoolWaker: Waker;
 }
 
+/** Both connections of a mailbox. */
+type ConnectionsOf = Pick<Workplace, "connection" | "attachments">;
+
+const destroyConnections = ({ connection, attachments }: ConnectionsOf): void => {
+  connection.destroy();
+  attachments.destroy();
+};
+
+const closeConnections = async ({ connection, attachments }: ConnectionsOf): Promise<void> => {
+  await Promise.all([connection.close(), attachments.close()]);
+};
+
 /** Runs one piece of a cycle's work under the lease and the watch of its deadlines. */
 const watched = async <T>(
   place: Workplace,
   run: (context: FolderContext) => Promise<T>,
 ): Promise<T> => {
-  const { parts, mailbox, memory, connection, tenure, stop, hard } = place;
+  const { parts, mailbox, memory, connection, attachments, tenure, stop, hard } = place;
   // Asked for each time: it is another one from the day on which the state is first shared.
   const hmacKey = await parts.store.hmacKey();
   const contextOf = (lease: Lease, watch: AbortSignal): FolderContext => {
@@ -122,6 +136,7 @@ const watched = async <T>(
       hmacKey,
       mailbox,
       connection,
+      attachments,
       memory,
       hot: parts.currentHot(),
       lease,
@@ -138,7 +153,7 @@ const watched = async <T>(
       isExempt: () => memory.commitFailing || memory.delivering > 0,
       abort: () => {
         parts.log("cycle.overdue", { mailbox: mailbox.id });
-        connection.destroy();
+        destroyConnections(place);
       },
       wedged: () => {
         parts.log("cycle.wedged", { mailbox: mailbox.id });
@@ -162,7 +177,7 @@ const waitForMail = async (place: Workplace, ms: number, woken: AbortSignal): Pr
   const isWanted = parts.accounts.isWanted(mailbox.imap);
   const ends = [stop.signal, woken, ...(lease === null ? [] : [lease.signal])];
   if (isWanted) {
-    await connection.close();
+    await closeConnections(place);
     await parts.clock.sleep(ms, AbortSignal.any(ends));
     return;
   }
@@ -216,7 +231,7 @@ const runPoller = (place: Workplace, judge: FailureJudge) => {
     },
     waitForMail: (ms) => waitForMail(place, ms, woken),
     waitIdle: (ms) => place.parts.clock.sleep(ms, AbortSignal.any([place.stop.signal, woken])),
-    disconnect: () => place.connection.close(),
+    disconnect: () => closeConnections(place),
     failed: (error) => judge.judge(error),
     report: (word) => place.state.report(word),
   });
@@ -295,11 +310,11 @@ const liveOf = ({ parts, mailbox, memory, tenure, state }: Workplace): LiveMailb
 
 /** Lets both loops finish, or cuts them off after the grace period; then hands the mailbox back. */
 const unwind = async (place: Workplace, loops: readonly Promise<void>[]): Promise<void> => {
-  const { parts, connection, stop, hard, tenure } = place;
+  const { parts, stop, hard, tenure } = place;
   stop.abort();
   const cut = parts.clock.sleep(GRACE_MS, hard.signal).then(() => {
     hard.abort();
-    connection.destroy();
+    destroyConnections(place);
   });
   await Promise.allSettled(loops);
   hard.abort();
@@ -328,12 +343,20 @@ export const startMailbox = (parts: RunnerParts, mailbox: MailboxSettings): Mail
       if (mailbox.afterDelivery.kind === "delete") warnOfMissingUidplus(parts, mailbox, session);
     },
   });
+  const attachments = createAttachmentConnection({
+    clock,
+    stop: stop.signal,
+    openSession: parts.accounts.openSession,
+    request: () => ({ imap: mailbox.imap, folder: mailbox.folder, readOnly: true }),
+  });
+  const lost = (): void => destroyConnections({ connection, attachments });
   const place: Workplace = {
     parts,
     mailbox,
     memory,
     connection,
-    tenure: createTenure(parts, mailbox, { memory, lost: () => connection.destroy() }),
+    attachments,
+    tenure: createTenure(parts, mailbox, { memory, lost }),
     state: createStateWord(parts, mailbox.id),
     stop,
     hard: new AbortController(),

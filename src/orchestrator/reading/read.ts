@@ -1,16 +1,22 @@
 // Reading messages: metadata first, then of each wanted message only the text parts, only as far as
 // the limits go. What the server no longer has is told apart from what it would not show.
-import { DeadlineError, MailError } from "../core/errors.ts";
-import { eventId } from "../core/event-id.ts";
-import type { Message, MessageMetadata, Unreadable } from "../core/message.ts";
-import { uidSetOf } from "../core/uid-set.ts";
-import { type ReceivedPart, assembleBody, firstRanges, moreRanges } from "../mail/body.ts";
-import type { ReadingDeadline } from "../mail/connection.ts";
-import { type FetchPlan, planFetch } from "../mail/fetch-plan.ts";
-import { envelopeFromHeader } from "../mail/header-envelope.ts";
-import { extractLinks } from "../mail/links.ts";
-import type { MailSession, PartRange, PartsReceived } from "../mail/session.ts";
-import type { FolderContext } from "./folder-context.ts";
+import { DeadlineError, MailError } from "../../core/errors.ts";
+import { eventId } from "../../core/event-id.ts";
+import type {
+  Attachment,
+  Message,
+  MessageMetadata,
+  Truncation,
+  Unreadable,
+} from "../../core/message.ts";
+import { uidSetOf } from "../../core/uid-set.ts";
+import { type ReceivedPart, assembleBody, firstRanges, moreRanges } from "../../mail/body.ts";
+import type { ReadingDeadline } from "../../mail/connection.ts";
+import { type FetchPlan, planFetch } from "../../mail/fetch-plan.ts";
+import { envelopeFromHeader } from "../../mail/header-envelope.ts";
+import { extractLinks } from "../../mail/links.ts";
+import type { MailSession, PartRange, PartsReceived } from "../../mail/session.ts";
+import type { FolderContext } from "../folder-context.ts";
 import { fault, headerFailed, serverIsWell, strike, suspecting } from "./suspects.ts";
 
 /** Of a message that cannot be read otherwise, this much of its header is. */
@@ -25,13 +31,14 @@ export interface Wanted {
   expectedBytes: number;
 }
 
-const deadlineOf = ({ limits }: FolderContext, messages: number): ReadingDeadline => ({
+/** How long reading so many messages may take, and how slow it may be. */
+export const deadlineOf = ({ limits }: FolderContext, messages: number): ReadingDeadline => ({
   totalMs: limits.messageTimeoutMs * messages,
   minBytesPerSecond: limits.minBytesPerSecond,
 });
 
 /** Which of `uids` the server lists now. */
-const listedOf = async (
+export const listedOf = async (
   { connection }: FolderContext,
   uids: readonly number[],
 ): Promise<ReadonlySet<number>> =>
@@ -151,18 +158,26 @@ export const wantBody = (context: FolderContext, metadata: MessageMetadata): Wan
   return { metadata, plan, ranges, expectedBytes };
 };
 
-/** The whole message, from the parts that were read. */
-const assemble = (
+/** What was read of a message besides its metadata, whichever way it was read. */
+export interface Content {
+  text: string | null;
+  html: string | null;
+  attachments: readonly Attachment[];
+  /** What of it is not whole. */
+  truncated: readonly Truncation[];
+}
+
+/** The message out of its metadata and its content; tells the log when the HTML is not whole. */
+export const wholeMessage = (
   context: FolderContext,
-  { metadata, plan }: Wanted,
-  parts: ReadonlyMap<string, ReceivedPart>,
+  metadata: MessageMetadata,
+  { text, html, attachments, truncated }: Content,
 ): Message => {
   const { limits, log, metrics, mailbox } = context;
-  const body = assembleBody(plan, parts, limits);
   // A link that the cap cuts in two must not go out as half a link.
-  const cut = [body.truncated.includes("text"), body.htmlTruncated];
-  const { links, truncated } = extractLinks([body.text, body.html], limits.maxLinks, cut);
-  if (body.htmlTruncated) {
+  const cut = [truncated.includes("text"), truncated.includes("html")];
+  const found = extractLinks([text, html], limits.maxLinks, cut);
+  if (html !== null && truncated.includes("html")) {
     metrics.htmlTruncated();
     log("message.html_truncated", {
       mailbox: mailbox.id,
@@ -172,12 +187,24 @@ const assemble = (
   }
   return {
     ...messageOf(context, metadata),
-    text: body.text,
-    html: body.html,
-    links,
-    attachments: plan.attachments,
-    truncated: [...plan.truncated, ...body.truncated, ...(truncated ? ["links" as const] : [])],
+    text,
+    html,
+    links: found.links,
+    attachments,
+    truncated: found.truncated ? [...truncated, "links"] : truncated,
   };
+};
+
+/** The whole message, from the parts that were read. */
+const assemble = (
+  context: FolderContext,
+  { metadata, plan }: Wanted,
+  parts: ReadonlyMap<string, ReceivedPart>,
+): Message => {
+  const { text, html, truncated } = assembleBody(plan, parts, context.limits);
+  const { attachments } = plan;
+  const cut = [...plan.truncated, ...truncated];
+  return wholeMessage(context, metadata, { text, html, attachments, truncated: cut });
 };
 
 /** What has arrived of a part: appended to what was there. */

@@ -10,8 +10,8 @@ import {
   uidSet,
   uidSetOf,
   union,
-} from "../core/uid-set.ts";
-import type { FolderContext } from "./folder-context.ts";
+} from "../../core/uid-set.ts";
+import type { FolderContext } from "../folder-context.ts";
 import { nextBatch } from "./suspects.ts";
 
 /** A gap is settled when it is still one after this long: servers may show n + 1 before n. */

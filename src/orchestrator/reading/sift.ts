@@ -1,15 +1,15 @@
 // Sifting a batch by what the server tells before any body is read: what is filtered is never
 // downloaded, what cannot be read is reduced, and a subject group is claimed by one message at a time.
-import { zonedTime } from "../core/calendar.ts";
-import { AppError, isAbort } from "../core/errors.ts";
-import type { Message, MessageMetadata, Unreadable } from "../core/message.ts";
-import { factsOf } from "../rules/facts.ts";
-import { gate } from "../rules/gates.ts";
-import { judgeEnvelope } from "../rules/match.ts";
-import { claimKey, stripReplyPrefixes, subjectGroup } from "../rules/subject-group.ts";
-import type { Claim } from "../store/store.ts";
-import { type DeliveryNotes, type Settling, filtered } from "./deliver-message.ts";
-import type { FolderContext } from "./folder-context.ts";
+import { zonedTime } from "../../core/calendar.ts";
+import { AppError, isAbort } from "../../core/errors.ts";
+import type { Message, MessageMetadata, Unreadable } from "../../core/message.ts";
+import { factsOf } from "../../rules/facts.ts";
+import { gate } from "../../rules/gates.ts";
+import { judgeEnvelope } from "../../rules/match.ts";
+import { claimKey, stripReplyPrefixes, subjectGroup } from "../../rules/subject-group.ts";
+import type { Claim } from "../../store/store.ts";
+import { type DeliveryNotes, type Settling, filtered } from "../deliver-message.ts";
+import type { FolderContext } from "../folder-context.ts";
 import { type Wanted, messageOf, readHeader, reducedMessage, wantBody } from "./read.ts";
 import { fault, givenUpReason } from "./suspects.ts";
 
@@ -27,36 +27,45 @@ export interface Sifted {
   settled: Settling[];
   /** Sent without a body. */
   reduced: Message[];
+  /** Sent once they are read from their octets, because their structure cannot be used. */
+  raw: MessageMetadata[];
   /** Sent once their bodies are read. */
   wanted: Wanted[];
   notes: Map<number, Omit<DeliveryNotes, "steps">>;
 }
 
-/** A message with the row it came from; `wanted` is null when no body will be read. */
+/** How the body of a message will be read: by its structure, from its octets, or not at all. */
+type Reading = { kind: "parts"; wanted: Wanted } | { kind: "raw" } | { kind: "none" };
+
+/** A message with the row it came from. */
 interface Sieved {
   row: MessageMetadata;
   message: Message;
-  wanted: Wanted | null;
+  reading: Reading;
 }
 
 /** The message of a row; null when it is gone. */
 const sieve = async (context: FolderContext, row: MessageMetadata): Promise<Sieved | null> => {
   let { envelope } = row;
+  // A header that cannot be read ended the connection: then there is none to read octets from.
+  let otherwise: Reading = { kind: "raw" };
   if (envelope === null) {
     const header = await readHeader(context, row.uid);
     if (header.kind === "gone") return null;
+    if (header.kind === "unreadable") otherwise = { kind: "none" };
     envelope = header.metadata.envelope;
   }
   const whole = { ...row, envelope };
   const wanted = wantBody(context, whole);
-  const message =
-    wanted === null
-      ? reducedMessage(context, whole, "malformed")
-      : { ...messageOf(context, whole), attachments: wanted.plan.attachments };
-  return { row: whole, message, wanted };
+  if (wanted === null) {
+    const message = reducedMessage(context, whole, "malformed");
+    return { row: whole, message, reading: otherwise };
+  }
+  const message = { ...messageOf(context, whole), attachments: wanted.plan.attachments };
+  return { row: whole, message, reading: { kind: "parts", wanted } };
 };
 
-/** A given-up message as a reduced event; null when it is gone. */
+/** A given-up message, as a reduced event unless its octets can be read; null when it is gone. */
 const sieveGivenUp = async (
   context: FolderContext,
   uid: number,
@@ -65,7 +74,10 @@ const sieveGivenUp = async (
   const header = await readHeader(context, uid);
   if (header.kind === "gone") return null;
   const { metadata: row } = header;
-  return { row, message: reducedMessage(context, row, reason), wanted: null };
+  // One that ran late or ended the process would do so again, whichever way it is read.
+  const isRead = reason === "malformed" && header.kind === "read";
+  const reading: Reading = { kind: isRead ? "raw" : "none" };
+  return { row, message: reducedMessage(context, row, reason), reading };
 };
 
 /** All messages of a batch in the order of their UIDs, and those that are gone. */
@@ -145,7 +157,7 @@ export const sift = async (
 ): Promise<Sifted> => {
   const { forced } = batch;
   const { sieved, gone } = await sieveAll(context, batch);
-  const sifted: Sifted = { gone, settled: [], reduced: [], wanted: [], notes: new Map() };
+  const sifted: Sifted = { gone, settled: [], reduced: [], raw: [], wanted: [], notes: new Map() };
   const claims = new Map(sieved.map((one) => [one, forced ? null : claimOf(context, one.message)]));
   const keys = [...claims.values()].flatMap((claim) => (claim === null ? [] : [claim.key]));
   const taken =
@@ -156,7 +168,7 @@ export const sift = async (
   for (const [index, one] of sieved.entries()) {
     // Many rules over a whole batch must not hold the event loop in one turn.
     if (index % PAUSE_EVERY === PAUSE_EVERY - 1) await context.clock.sleep(0);
-    const { message, wanted } = one;
+    const { row, message, reading } = one;
     const claim = claims.get(one) ?? null;
     const reason = forced ? null : filterReason(context, one);
     const holder = claim === null ? undefined : taken.get(claim.key);
@@ -167,8 +179,9 @@ export const sift = async (
       if (claim !== null) claiming.add(claim.key);
       const sentBefore = forced ? await attemptsBefore(context, message.eventId) : null;
       sifted.notes.set(message.uid, { claim, sentBefore });
-      if (wanted === null) sifted.reduced.push(message);
-      else sifted.wanted.push(wanted);
+      if (reading.kind === "parts") sifted.wanted.push(reading.wanted);
+      else if (reading.kind === "raw") sifted.raw.push(row);
+      else sifted.reduced.push(message);
     }
   }
   return sifted;

@@ -1,6 +1,6 @@
 // How blame is laid on messages that break things: only on one that was read alone, and not for ever.
 import { describe, expect, test } from "vitest";
-import { createFolderMemory } from "./folder-context.ts";
+import { createFolderMemory } from "../folder-context.ts";
 import {
   MAX_HEADER_FAILURES,
   acquit,

@@ -2,10 +2,10 @@
 // suspects are read one at a time, and one that fails alone is given up and sent as a reduced event,
 // so that it never blocks the mail behind it (DESIGN section 2). When several in a row fail alone and
 // none is read, the server is to blame and not they.
-import { AppError, DeadlineError, MailError, errorCode } from "../core/errors.ts";
-import { MAX_UNCOMMITTED } from "../core/limits.ts";
-import type { Unreadable } from "../core/message.ts";
-import type { FolderContext, FolderMemory, Strikes } from "./folder-context.ts";
+import { AppError, DeadlineError, MailError, errorCode } from "../../core/errors.ts";
+import { MAX_UNCOMMITTED } from "../../core/limits.ts";
+import type { Unreadable } from "../../core/message.ts";
+import type { FolderContext, FolderMemory, Strikes } from "../folder-context.ts";
 
 /** Alone, a message may end the connection so often before it is given up. */
 const MAX_CLOSED = 2;
@@ -15,6 +15,9 @@ const MAX_LATE = 3;
 
 /** So often our own code may fail on a message before it is given up. */
 const MAX_FAULTS = 2;
+
+/** So often reading a message from its octets may fail before it goes out with what arrived. */
+const MAX_OCTETS = 2;
 
 /** Alone, a message may end the process so often before it is given up. */
 const MAX_SOLO_DEATHS = 2;
@@ -28,7 +31,7 @@ const ILL_SERVER = 3;
 /** So often the server gets the blame, with back-off, before the messages do. */
 const MAX_ILL_ROUNDS = 8;
 
-const NO_STRIKES: Strikes = { closed: 0, late: 0, faults: 0, headers: 0 };
+const NO_STRIKES: Strikes = { closed: 0, late: 0, faults: 0, headers: 0, octets: 0 };
 
 /** A command died while it read messages; they are suspects now, and the next try is made at once. */
 export class SuspectError extends AppError {
@@ -82,10 +85,10 @@ export const givenUpReason = (memory: FolderMemory, uid: number): Unreadable | n
  */
 export const headerFailed = (memory: FolderMemory, uid: number): boolean => {
   addStrike(memory, uid, "headers");
-  const { headers, closed, late, faults } = strikesOf(memory, uid);
-  if (headers >= MAX_HEADER_FAILURES) return true;
+  const { closed, late, ...others } = strikesOf(memory, uid);
+  if (others.headers >= MAX_HEADER_FAILURES) return true;
   const spared = { closed: Math.min(closed, MAX_CLOSED - 1), late: Math.min(late, MAX_LATE - 1) };
-  memory.suspects.set(uid, { headers, faults, ...spared });
+  memory.suspects.set(uid, { ...others, ...spared });
   return false;
 };
 
@@ -119,6 +122,12 @@ export const nextBatch = (memory: FolderMemory, uids: readonly number[]): readon
   return alone === undefined ? uids.slice(0, MAX_UNCOMMITTED) : [alone];
 };
 
+/** Did reading end by the connection, a refusal or a deadline, and not because we were told to stop? */
+const isOfReading = ({ abort }: FolderContext, error: unknown): boolean =>
+  !abort.aborted &&
+  (error instanceof DeadlineError ||
+    (error instanceof MailError && ["closed", "refused"].includes(error.failure)));
+
 /**
  * Runs a command that reads `uids`. When it dies of the connection, a refusal or its deadline, they
  * become suspects and `SuspectError` is thrown. The error stays what it is when we ended the command
@@ -133,9 +142,8 @@ export const suspecting = async <T>(
   try {
     return await run();
   } catch (error) {
+    if (!isOfReading(context, error)) throw error;
     const late = error instanceof DeadlineError;
-    const died = error instanceof MailError && ["closed", "refused"].includes(error.failure);
-    if (context.abort.aborted || !(late || died)) throw error;
     strike(memory, uids, late ? "late" : "closed");
     const uid = uids.length === 1 ? (uids[0] ?? null) : null;
     if (uid !== null && isOverOurLimits(error)) addStrike(memory, uid, "closed");
@@ -144,6 +152,34 @@ export const suspecting = async <T>(
     if (isServerIll(memory)) throw error;
     throw new SuspectError(error);
   }
+};
+
+/**
+ * Reading the octets of `uid` failed. Only that message is struck, because octets are always read of one
+ * alone, and by a count of its own: the others say whether it is read this way at all. Those `behind` it,
+ * which are to be read this way too, become suspects without a strike, so that each is tried once before
+ * any is tried twice: then it shows whether the server is to blame. Throws what is none of the message's
+ * doing as it is, and `SuspectError` for another try at once; returns that error when the message failed
+ * often enough, for the caller to throw once it is on its way with what arrived of it. So a message costs
+ * two connections, and eight rounds of back-off while the server gets the blame.
+ */
+export const octetsFailed = (
+  context: FolderContext,
+  { uid, behind }: { uid: number; behind: readonly number[] },
+  error: unknown,
+): SuspectError => {
+  const { memory, log, mailbox } = context;
+  if (!isOfReading(context, error)) throw error;
+  addStrike(memory, uid, "octets");
+  for (const other of behind) memory.suspects.set(other, strikesOf(memory, other));
+  if (isOverOurLimits(error)) addStrike(memory, uid, "octets");
+  else memory.failedAlone.add(uid);
+  const late = error instanceof DeadlineError;
+  log("message.suspect", { mailbox: mailbox.id, count: 1, uid, late });
+  if (isServerIll(memory)) throw error;
+  const again = new SuspectError(error);
+  if (strikesOf(memory, uid).octets < MAX_OCTETS) throw again;
+  return again;
 };
 
 /**

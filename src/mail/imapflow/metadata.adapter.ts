@@ -8,9 +8,9 @@ import type {
   MessageStructureObject,
 } from "imapflow";
 import libmime from "libmime";
-import type { Address, BodyNode, Envelope, MessageMetadata } from "../core/message.ts";
-import { isoFromDateHeader } from "./header-envelope.ts";
-import type { BareMessage } from "./session.ts";
+import type { Address, BodyNode, Envelope, MessageMetadata } from "../../core/message.ts";
+import { isoFromDateHeader } from "../header-envelope.ts";
+import type { BareMessage } from "../session.ts";
 
 /** Nodes below this depth are left out; imapflow itself reads no more than 100. */
 const MAX_DEPTH = 200;
@@ -57,6 +57,8 @@ const envelopeOf = (envelope: MessageEnvelopeObject, date: string | undefined): 
   cc: addresses(envelope.cc),
 });
 
+const isType = (type: string): boolean => /^[^/\s]+\/[^/\s]+$/.test(type);
+
 type OpenNode = BodyNode & { children: BodyNode[] };
 
 const nodeOf = (node: MessageStructureObject, isRoot: boolean): OpenNode => {
@@ -65,7 +67,7 @@ const nodeOf = (node: MessageStructureObject, isRoot: boolean): OpenNode => {
   const { parameters, dispositionParameters } = node;
   return {
     part: node.part ?? (isRoot && single ? "1" : ""),
-    type: /^[^/\s]+\/[^/\s]+$/.test(type) ? type : "application/octet-stream",
+    type: isType(type) ? type : "application/octet-stream",
     charset: textOrNull(parameters?.["charset"]),
     encoding: textOrNull(node.encoding)?.toLowerCase() ?? "7bit",
     sizeBytes: node.size ?? 0,
@@ -92,10 +94,11 @@ const structureOf = (root: MessageStructureObject): BodyNode => {
   return top;
 };
 
-/** Null for what is no structure: garbage must not look like an empty mail. */
-const usable = (root: BodyNode): BodyNode | null => {
-  const isEmpty = root.type.startsWith("multipart/") && root.children.length === 0;
-  return /^[^/\s]+\/[^/\s]+$/.test(root.type) && !isEmpty ? root : null;
+/** Null for what is no structure: garbage must not look like a mail that is empty, or all attachment. */
+const usableStructureOf = (told: MessageStructureObject): BodyNode | null => {
+  if (!isType(told.type)) return null;
+  const root = structureOf(told);
+  return root.type.startsWith("multipart/") && root.children.length === 0 ? null : root;
 };
 
 /** The `wanted` headers of a block, names in lower case, values as they stand but for folding and length. */
@@ -158,7 +161,7 @@ const metadataOf = (
     internalDateMs: receivedMs,
     sizeBytes: row.size,
     envelope: row.envelope === undefined ? null : envelopeOf(row.envelope, date),
-    structure: row.bodyStructure === undefined ? null : usable(structureOf(row.bodyStructure)),
+    structure: row.bodyStructure === undefined ? null : usableStructureOf(row.bodyStructure),
     headers: new Map(
       [...headers]
         .filter(([name]) => wanted.has(name))

@@ -3,15 +3,11 @@
 // sends costs more memory than the limits below. Opened by mail/connection through `OpenSession`.
 import { performance } from "node:perf_hooks";
 import { ImapFlow, type ImapFlowOptions, type SearchObject } from "imapflow";
-import { MailError } from "../core/errors.ts";
-import type { MessageMetadata } from "../core/message.ts";
-import type { ImapSettings } from "../core/settings.ts";
-import { sequenceSet, uidSetOf } from "../core/uid-set.ts";
-import { envelopeFromHeader, isGarbled, repairEnvelope } from "./header-envelope.ts";
+import { MailError } from "../../core/errors.ts";
+import type { ImapSettings } from "../../core/settings.ts";
+import { sequenceSet, uidSetOf } from "../../core/uid-set.ts";
 import {
   type Commands,
-  METADATA_LIMITS,
-  PIECES_LIMITS,
   USUAL_LIMITS,
   commandSets,
   connectError,
@@ -19,16 +15,9 @@ import {
   folderError,
   type Watch,
   watchClient,
-} from "./imapflow-commands.adapter.ts";
-import { bareMessageOf, readableMetadataOf } from "./imapflow-metadata.adapter.ts";
-import type {
-  BareMessage,
-  FolderState,
-  MailSession,
-  OpenSession,
-  PartRange,
-  PartsRequest,
-} from "./session.ts";
+} from "./commands.adapter.ts";
+import type { FolderState, MailSession, OpenSession } from "../session.ts";
+import { createReader } from "./reader.adapter.ts";
 
 /** One line without a literal; what is longer ends the connection. */
 const MAX_LINE_BYTES = 256 * 1024;
@@ -166,119 +155,6 @@ const createWait = (client: ImapFlow, watch: Watch, commands: Commands) => {
     if (outcome === "quiet" && client.idling) void endIdle();
     return { outcome, idled: idleWorks };
   };
-};
-
-const rangeKey = (ranges: readonly PartRange[]): string =>
-  ranges
-    .map(({ part, offsetBytes, lengthBytes }) => `${part}<${offsetBytes}.${lengthBytes}>`)
-    .join();
-
-/** Messages by their wishes, so that those with the same ones share a command. */
-const groupByWish = (requests: readonly PartsRequest[]) => {
-  const groups = new Map<string, { ranges: readonly PartRange[]; uids: number[] }>();
-  for (const { uid, ranges } of requests) {
-    const key = rangeKey(ranges);
-    const group = groups.get(key) ?? { ranges, uids: [] };
-    group.uids.push(uid);
-    groups.set(key, group);
-  }
-  return [...groups.values()];
-};
-
-/** So much of a header is read where it stands in for the server's envelope. */
-const HEADER_BYTES = 60 * 1024;
-
-/** Date, size and the first `maxBytes` of the header of each message that is still there. */
-const readBare = async (
-  commands: Commands,
-  uids: readonly number[],
-  maxBytes: number,
-): Promise<Map<number, BareMessage>> => {
-  const bodyParts = [{ key: "HEADER", start: 0, maxLength: maxBytes }];
-  const query = { internalDate: true, size: true, bodyParts };
-  const found = new Map<number, BareMessage>();
-  for await (const row of commands.rows(uidSetOf(uids), query)) {
-    const bare = bareMessageOf(row);
-    if (bare !== null) found.set(row.uid, bare);
-  }
-  return found;
-};
-
-/** Metadata of one message without its ENVELOPE, which may be longer than anybody can take. */
-const createSuspectReader =
-  (commands: Commands): MailSession["fetchSuspect"] =>
-  (uid, headers) =>
-    commands.inOrder(async () => {
-      const wanted = new Set(headers.map((name) => name.toLowerCase()));
-      const bodyParts = [{ key: "HEADER", start: 0, maxLength: HEADER_BYTES }];
-      const query = { bodyStructure: true, internalDate: true, size: true, bodyParts };
-      let found: MessageMetadata | null = null;
-      for await (const row of commands.rows([[uid, uid]], query)) {
-        const metadata = row.uid === uid ? readableMetadataOf(row, wanted) : null;
-        if (metadata === null || !row.headers) continue;
-        found = { ...metadata, envelope: envelopeFromHeader(row.headers) };
-      }
-      return found;
-    }, METADATA_LIMITS);
-
-/** The reading half of a session. */
-const createReader = (commands: Commands) => {
-  const fetchMetadata: MailSession["fetchMetadata"] = (uids, headers) =>
-    commands.inOrder(async () => {
-      const wanted = new Set(headers.map((name) => name.toLowerCase()));
-      // A name with other characters is no header name and would break the command line.
-      const asked = [...new Set([...wanted, "date"])].filter((name) =>
-        /^[\w!#$&'+.^`|~-]+$/.test(name),
-      );
-      const query = { envelope: true, bodyStructure: true, internalDate: true, size: true };
-      const found = new Map<number, MessageMetadata>();
-      for await (const row of commands.rows(uidSetOf(uids), { ...query, headers: asked })) {
-        const metadata = readableMetadataOf(row, wanted);
-        if (metadata !== null) found.set(metadata.uid, metadata);
-      }
-      const garbled = [...found.values()].flatMap(({ uid, envelope }) =>
-        envelope !== null && isGarbled(envelope) ? [uid] : [],
-      );
-      for (const [uid, { header }] of await readBare(commands, garbled, HEADER_BYTES)) {
-        const metadata = found.get(uid);
-        if (metadata === undefined || metadata.envelope === null) continue;
-        const cut = header.length >= HEADER_BYTES;
-        found.set(uid, { ...metadata, envelope: repairEnvelope(metadata.envelope, header, cut) });
-      }
-      return uids.flatMap((uid) => found.get(uid) ?? []);
-    }, METADATA_LIMITS);
-
-  const fetchHeader: MailSession["fetchHeader"] = (uid, maxBytes) =>
-    commands.inOrder(async () => (await readBare(commands, [uid], maxBytes)).get(uid) ?? null);
-
-  const fetchParts: MailSession["fetchParts"] = (requests, received) =>
-    commands.inOrder(async () => {
-      for (const { ranges, uids } of groupByWish(requests)) {
-        // A length of 0 would be read as "all of it".
-        const bodyParts = ranges
-          .filter(({ lengthBytes }) => lengthBytes > 0)
-          .map((range) => ({
-            key: range.part,
-            start: range.offsetBytes,
-            maxLength: range.lengthBytes,
-          }));
-        const missing = new Set(uids);
-        for await (const row of commands.rows(uidSetOf(uids), { bodyParts })) {
-          // A flag update that came in between has no parts and is no answer.
-          if (!missing.has(row.uid) || (bodyParts.length > 0 && row.bodyParts === undefined))
-            continue;
-          missing.delete(row.uid);
-          const parts = new Map<string, Uint8Array>();
-          for (const { part, lengthBytes } of ranges) {
-            const octets = lengthBytes > 0 ? row.bodyParts?.get(part.toLowerCase()) : undefined;
-            if (octets) parts.set(part, octets.subarray(0, lengthBytes));
-          }
-          received(row.uid, parts);
-        }
-      }
-    }, PIECES_LIMITS);
-
-  return { fetchMetadata, fetchSuspect: createSuspectReader(commands), fetchHeader, fetchParts };
 };
 
 /** The writing half of a session: never a plain EXPUNGE, which would take everybody's deleted mail. */

@@ -2,8 +2,8 @@
 // Codes come from closed lists (system codes, imapflow's own, IMAP response codes); texts that a server
 // wrote stay in `cause`. The session adapter builds on it.
 import type { FetchMessageObject, FetchQueryObject, ImapFlow } from "imapflow";
-import { MailError } from "../core/errors.ts";
-import { sequenceSet, type UidSet } from "../core/uid-set.ts";
+import { MailError } from "../../core/errors.ts";
+import { sequenceSet, type UidSet } from "../../core/uid-set.ts";
 
 /** How large a literal and a whole response may be, under imapflow's own names. */
 interface ResponseLimits {

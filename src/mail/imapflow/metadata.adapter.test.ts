@@ -2,8 +2,8 @@
 // addresses names. The rows are written by hand, in the words of imapflow's own types.
 import type { FetchMessageObject } from "imapflow";
 import { describe, expect, test } from "vitest";
-import type { MessageMetadata } from "../core/message.ts";
-import { readableMetadataOf } from "./imapflow-metadata.adapter.ts";
+import type { MessageMetadata } from "../../core/message.ts";
+import { readableMetadataOf } from "./metadata.adapter.ts";
 
 const readFrom = (
   row: Partial<FetchMessageObject>,
@@ -52,6 +52,19 @@ describe("readableMetadataOf", () => {
       to: [],
       cc: [{ name: "Ann", address: "ann@x.org" }],
       from: [{ name: "nobody", address: null }],
+    });
+  });
+
+  test("takes for no structure what has no type, or parts and none of them", () => {
+    const read = (type: string, childNodes?: { type: string }[]): unknown =>
+      readFrom({ bodyStructure: { type, ...(childNodes === undefined ? {} : { childNodes }) } })
+        ?.structure;
+    expect(["", "text", "undefined", "a b/c", "multipart/mixed"].map((type) => read(type))).toEqual(
+      [null, null, null, null, null],
+    );
+    expect(read("text/plain")).toMatchObject({ part: "1", type: "text/plain" });
+    expect(read("multipart/mixed", [{ type: "" }])).toMatchObject({
+      children: [{ type: "application/octet-stream" }],
     });
   });
 });
